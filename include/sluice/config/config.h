@@ -1,0 +1,64 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sluice/model/model_config.h"
+#include "sluice/optim/optim_config.h"
+#include "sluice/text/text_config.h"
+#include "sluice/train/train_config.h"
+
+namespace sluice::config {
+
+// Everything that a run is made of. DESIGN 7; each component receives its own part, never the
+// whole.
+struct Config {
+  text::DataConfig data;
+  text::TokenizerConfig tokenizer;
+  model::ModelConfig model;
+  optim::OptimizerConfig optimizer;
+  optim::ScheduleConfig schedule;
+  train::TrainConfig train;
+
+  template <class Self, class Visitor>
+  static void fields(Self& self, Visitor&& visit) {
+    visit("data", self.data, Range{}, "text");
+    visit("tokenizer", self.tokenizer, Range{}, "tokens");
+    visit("model", self.model, Range{}, "network");
+    visit("optimizer", self.optimizer, Range{}, "optimiser");
+    visit("schedule", self.schedule, Range{}, "learning rate over the run");
+    visit("train", self.train, Range{}, "the run");
+  }
+  bool operator==(const Config&) const = default;
+};
+
+// Strict reading: JSON object with // and /* */ comments, at most 1 MB and 32 levels; unknown or
+// duplicate keys, wrong types and values out of range are Error kUsage naming the key path, what
+// was expected and found, and the nearest valid key. Keys that are absent keep their defaults.
+Config parse_config(std::string_view json, const std::string& source);
+
+// A preset's name or a file's path: a path when it contains '/' or ends in ".json".
+Config load_config(const std::string& preset_or_path);
+
+// One `--set a.b.0.c=VALUE`; VALUE is JSON, a bare word is a string.
+void set_config_key(Config& config, std::string_view assignment);
+
+// Cross-field rules, e.g. that one limit is set; Error kUsage naming the keys.
+void check_config(const Config& config);
+
+// Complete, ordered, pretty-printed JSON: parse_config(to_json(c)) == c, bit for bit.
+std::string to_json(const Config& config);
+
+// Key paths whose values differ, e.g. "train.max_steps".
+std::vector<std::string> differing_keys(const Config& a, const Config& b);
+
+// Presets compiled in from configs/.
+struct Preset {
+  std::string_view name, text;
+};
+const std::vector<Preset>& presets();
+// First comment line of the preset's text.
+std::string preset_summary(const Preset& preset);
+
+}  // namespace sluice::config

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sluice/text/text_config.h"
+
+namespace sluice::text {
+
+// Token ids of a line, and for each whether it stands for a form outside the vocabulary. A literal
+// <unk> in the text is the unknown token but not out of vocabulary; it is counted apart.
+struct Encoding {
+  std::vector<int> ids;
+  std::vector<bool> oov;
+  std::uint64_t literal_unknowns = 0;
+  void clear();
+};
+
+// Maps lines of UTF-8 text to ids 0..size-1 and back. LF is the token </s> in every tokenizer.
+// Immutable after construction; safe to share between threads.
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+  virtual TokenizerType type() const = 0;
+  virtual int size() const = 0;
+  virtual int end_of_line() const = 0;  // id of </s>
+  virtual int unknown() const = 0;      // id of <unk>, -1 when there is none
+  // True when decode(encode(x)) == x for every well-formed text.
+  virtual bool lossless() const = 0;
+  // Appends the ids of one line, given without its LF; </s> is not appended.
+  virtual void encode(std::string_view line, Encoding& out) const = 0;
+  // Appends what `id` adds to the text after `previous` (-1 or </s>: at the start of a line):
+  // words bring their separating space, </s> is "\n", <unk> is "<unk>". Bytes: not always whole
+  // characters.
+  virtual void decode(int id, int previous, std::string& out) const = 0;
+  // What a person sees for one id: the word, "</s>", "0x41".
+  virtual std::string describe(int id) const = 0;
+  // Everything needed to restore it, as bytes; the first line names type and version.
+  virtual std::string serialise() const = 0;
+
+  // checksum(serialise()).
+  std::uint64_t hash() const;
+};
+
+// Error kBadData naming `source` when the bytes are not a tokenizer of ours.
+std::unique_ptr<Tokenizer> restore_tokenizer(std::string_view bytes, const std::string& source);
+
+// Builds the vocabulary from lines of training text.
+class TokenizerTrainer {
+ public:
+  virtual ~TokenizerTrainer() = default;
+  virtual void add_line(std::string_view line) = 0;
+  // Vocabulary ids: </s>, <unk>, then by descending count, ties by byte order.
+  virtual std::unique_ptr<Tokenizer> finish() = 0;
+};
+std::unique_ptr<TokenizerTrainer> make_tokenizer_trainer(const TokenizerConfig& config,
+                                                         bool unk_in_text);
+
+}  // namespace sluice::text

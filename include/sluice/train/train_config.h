@@ -1,0 +1,66 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "sluice/base/fields.h"
+#include "sluice/base/real.h"
+
+namespace sluice {
+namespace train {
+
+enum class Precision { kAuto, kF32 };
+
+}  // namespace train
+
+template <>
+inline constexpr auto enum_names<train::Precision> =
+    std::array{std::pair{train::Precision::kAuto, std::string_view("auto")},
+               std::pair{train::Precision::kF32, std::string_view("f32")}};
+
+namespace train {
+
+// "train" in the config. At least one of the three limits must be set.
+struct TrainConfig {
+  std::optional<Index> max_epochs;
+  std::optional<Index> max_steps;
+  std::optional<Seconds> max_time;
+  Index accumulate_steps = 1;
+  Index eval_every = 500;
+  Index save_every = 500;
+  Index log_every = 10;
+  Index keep_last = 2;
+  Index max_bad_steps = 10;
+  Index seed = 1;
+  Precision precision = Precision::kAuto;
+  Index threads = 0;
+
+  template <class Self, class Visitor>
+  static void fields(Self& self, Visitor&& visit) {
+    const Range count{.min = 1, .max = 9e15};
+    visit("max_epochs", self.max_epochs, count, "limit: passes over the training text");
+    visit("max_steps", self.max_steps, count, "limit: optimiser steps");
+    visit("max_time", self.max_time, Range{.min = 0, .max = 1e9, .above_min = true},
+          "limit: training and validation time, summed over resumes");
+    visit("accumulate_steps", self.accumulate_steps, Range{.min = 1, .max = 1 << 20},
+          "micro-batches in one step");
+    visit("eval_every", self.eval_every, count, "steps between validations");
+    visit("save_every", self.save_every, count, "steps between checkpoints");
+    visit("log_every", self.log_every, count, "steps between rows of metrics.jsonl");
+    visit("keep_last", self.keep_last, Range{.min = 1, .max = 1 << 20}, "checkpoints kept");
+    visit("max_bad_steps", self.max_bad_steps, count,
+          "non-finite steps in a row after which the run has diverged");
+    visit("seed", self.seed, Range{.min = 0, .max = 9e15},
+          "of initial weights, order of samples and dropout");
+    visit("precision", self.precision, Range{}, "of the products; auto: the fastest that is exact");
+    visit("threads", self.threads, Range{.min = 0, .max = 4096},
+          "0: the CPUs this process may use");
+  }
+  bool operator==(const TrainConfig&) const = default;
+};
+
+}  // namespace train
+}  // namespace sluice
