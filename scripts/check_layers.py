@@ -145,9 +145,9 @@ def check_mirrors(root, path):
     if not match or path.startswith("src/cli/"):
         return
     stem = match.group(1)
-    header = f"include/sluice/{stem}.h"
-    if stem not in NO_HEADER and not os.path.isfile(os.path.join(root, header)):
-        yield 1, f"has no {header}"
+    headers = [f"include/sluice/{stem}.h", f"src/{stem}.h"]  # public, or private to its layer
+    if stem not in NO_HEADER and not any(os.path.isfile(os.path.join(root, h)) for h in headers):
+        yield 1, f"has no {headers[0]} and no {headers[1]}"
     tests = [f"tests/{stem}_test.cc", f"tests/{stem}_f64_test.cc"]
     if stem not in NO_TEST and not any(os.path.isfile(os.path.join(root, t)) for t in tests):
         yield 1, f"has no {tests[0]} or {posixpath.basename(tests[1])}"

@@ -99,7 +99,9 @@ class CheckLayers(unittest.TestCase):
     def test_mirrors(self):
         self.expect({"include/sluice/base/error.h": None,
                      "include/sluice/kernels/backend.h": "", "src/base/error.cc": ""},
-                    "src/base/error.cc:1: has no include/sluice/base/error.h")
+                    "src/base/error.cc:1: has no include/sluice/base/error.h and no src/base/error.h")
+        self.expect({"src/base/parser.cc": "", "src/base/parser.h": "",
+                     "tests/base/parser_test.cc": ""})
         self.expect({"tests/base/error_test.cc": None},
                     "src/base/error.cc:1: has no tests/base/error_test.cc or error_f64_test.cc")
 
