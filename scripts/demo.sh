@@ -19,7 +19,7 @@ esac
 cat <<TEXT
 Sluice demo: a character model of Shakespeare, from this clone to text it wrote.
 On two cores it takes about 8 minutes the first time:
-  1. packages    about 2 minutes, if any are missing (as root or through sudo)
+  1. packages    under a minute, if any are missing (as root or through sudo)
   2. build       about 3 minutes
   3. training    about 3 minutes, into $run
   4. evaluation and text    a few seconds
@@ -29,7 +29,7 @@ TEXT
 took() { echo "    ($((SECONDS - began)) s)"; }
 
 echo && echo "1. Packages" && began=$SECONDS
-scripts/install_deps.sh --build-only
+scripts/install_deps.sh
 took
 
 echo && echo "2. Build" && began=$SECONDS

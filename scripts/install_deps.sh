@@ -5,31 +5,28 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-usage: scripts/install_deps.sh [--build-only | --ci | --dev]
+usage: scripts/install_deps.sh [--ci | --dev]
 
 Installs the Debian packages that are missing: as root, else through sudo; where neither works it
 prints the line to run and stops.
 
-  (nothing)      to build Sluice and to build and run its tests
-  --build-only   to build Sluice alone
-  --ci           the tests, and clang-format
-  --dev          all of that, and ccache, clang-tidy, valgrind, strace, chromium and PyTorch
+  (nothing)   what it takes to build Sluice and to build and run its tests
+  --ci        also clang-format
+  --dev       also ccache, clang-tidy, valgrind, strace, chromium and PyTorch
 TEXT
 }
 
-build=(g++ cmake ninja-build pkgconf libeigen3-dev libfmt-dev libspdlog-dev nlohmann-json3-dev
-  libcli11-dev libxxhash-dev)
-tests=(catch2 python3)
+basic=(g++ cmake ninja-build pkgconf libeigen3-dev libfmt-dev libspdlog-dev nlohmann-json3-dev
+  libcli11-dev libxxhash-dev catch2 python3)
 ci=(clang-format)
 # libopenblas0-pthread: without it PyTorch's matrix products run on the reference BLAS.
 dev=(ccache clang clang-tidy valgrind strace chromium python3-numpy python3-torch
   libopenblas0-pthread)
 
 case "${1-}" in
-  "") wanted=("${build[@]}" "${tests[@]}") ;;
-  --build-only) wanted=("${build[@]}") ;;
-  --ci) wanted=("${build[@]}" "${tests[@]}" "${ci[@]}") ;;
-  --dev) wanted=("${build[@]}" "${tests[@]}" "${ci[@]}" "${dev[@]}") ;;
+  "") wanted=("${basic[@]}") ;;
+  --ci) wanted=("${basic[@]}" "${ci[@]}") ;;
+  --dev) wanted=("${basic[@]}" "${ci[@]}" "${dev[@]}") ;;
   -h | --help) usage && exit 0 ;;
   *) usage >&2 && exit 2 ;;
 esac
