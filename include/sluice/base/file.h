@@ -43,9 +43,12 @@ class ScopedFileSystem {
 
 // A file that appears under its name whole or not at all: written to a temporary file in the same
 // directory (".NAME.tmp-PID-N", O_EXCL), then fsync, close, rename, fsync of the directory.
-// Whatever fails before commit() has returned, the temporary file is removed and an older file of
-// that name stays as it was. After a failed fsync nothing is retried on the same file: the kernel
-// may have dropped the pages and report success.
+// Whatever fails up to the rename, the temporary file is removed and an older file of that name
+// stays as it was; when only the last fsync fails, the new file stands whole under its name but may
+// not survive a power cut, and commit() throws. After a failed fsync nothing is retried on the same
+// file: the kernel may have dropped the pages and report success.
+// A path that names something else than a regular file (directory, device, pipe) is refused, so
+// that no rename ever replaces /dev/null.
 class AtomicFile {
  public:
   explicit AtomicFile(std::string path);
@@ -55,7 +58,7 @@ class AtomicFile {
 
   void write(std::span<const std::byte> data);
   void write(std::string_view text);
-  // Overwrites bytes already written; the append position stays.
+  // Overwrites bytes already written; the append position stays. Error kInternal beyond size().
   void write_at(std::uint64_t offset, std::span<const std::byte> data);
   void commit();
   std::uint64_t size() const;
@@ -71,7 +74,16 @@ bool is_temporary_name(std::string_view file_name);
 // One-shot AtomicFile.
 void write_file_atomically(const std::string& path, std::string_view content);
 
-// A regular file opened for reading; sizes and short reads are checked. Refuses directories.
+// Makes what happened to the names in a directory (created, renamed, removed) durable.
+void sync_directory(const std::string& path);
+
+// Creates the directory and its missing parents, each durable in its own parent. One that is there
+// already is fine; anything else under that name is an error.
+void make_directories(const std::string& path);
+
+// A regular file opened for reading; sizes and short reads are checked. Directories, devices and
+// pipes are refused, the latter without waiting for a writer. read_at() may be called by several
+// threads.
 class InputFile {
  public:
   explicit InputFile(std::string path);  // Error kNoInput
@@ -81,7 +93,8 @@ class InputFile {
 
   const std::string& path() const { return path_; }
   std::uint64_t size() const { return size_; }
-  // Fills the whole span from `offset`; Error kBadData naming the offset when the file ends early.
+  // Fills the whole span from `offset`; Error kBadData naming the offset when the file ends early,
+  // kNoInput when the device fails.
   void read_at(std::uint64_t offset, std::span<std::byte> out) const;
 
  private:

@@ -1,0 +1,24 @@
+#pragma once
+
+// Signals on a training run. Commands other than `train` leave SIGINT and SIGTERM at their default
+// action, so that an interrupt ends them with 130 or 143.
+namespace sluice {
+
+// A request to stop, raised by SIGINT, SIGTERM, SIGHUP or SIGUSR1. The handler only sets a flag;
+// the training loop looks at it between steps, saves and leaves. A second SIGINT or SIGTERM ends
+// the process at once with 128 + its number; SIGHUP and SIGUSR1 never do, since batch systems send
+// them ahead of a SIGTERM.
+class StopSignal {
+ public:
+  // Installs the handlers and ignores SIGPIPE and SIGXFSZ. SIGHUP stays ignored where it was
+  // (nohup). Interrupted system calls are restarted.
+  static void install();
+  static bool requested();
+  static void clear_for_test();
+};
+
+// A closed pipe and a file-size limit then show as errors of write(), to be reported like any
+// other, instead of killing the process.
+void ignore_pipe_and_file_size_signals();
+
+}  // namespace sluice
