@@ -9,7 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "sluice/base/file.h"
 #include "tests/config/refusal.h"
+#include "tests/support/temp_dir.h"
 
 namespace sluice::config {
 namespace {
@@ -33,22 +35,11 @@ Config set(const std::string& assignment) {
   return config;
 }
 
-// A directory of its own for each test.
-class Directory {
- public:
-  Directory() : path_(fs::temp_directory_path() / ("sluice_config_" + std::to_string(getpid()))) {
-    fs::create_directory(path_);
-  }
-  ~Directory() { fs::remove_all(path_); }
-  std::string file(const std::string& name) const { return path_ / name; }
-  std::string write(const std::string& name, const std::string& text) const {
-    std::ofstream(path_ / name) << text;
-    return path_ / name;
-  }
-
- private:
-  fs::path path_;
-};
+// Returns the path.
+std::string write(const std::string& path, const std::string& text) {
+  write_file_atomically(path, text);
+  return path;
+}
 
 TEST_CASE("parse_config: absent keys keep their defaults, present ones are read", "[config]") {
   CHECK(parse_config("{}", "c") == Config{});
@@ -134,27 +125,27 @@ TEST_CASE("parse_config: hostile texts are refused with the key path", "[config]
 }
 
 TEST_CASE("load_config: files that cannot be read are kNoInput, and never hang", "[config]") {
-  const Directory directory;
+  const testing::TempDir directory;
   const auto unreadable = [](const std::string& path) {
     const std::string text = refusal(ExitCode::kNoInput, [&] { load_config(path); });
     CHECK(text.starts_with(path + ": "));
   };
-  unreadable(directory.file("missing.json"));
-  fs::create_directory(directory.file("folder.json"));
-  unreadable(directory.file("folder.json"));
-  REQUIRE(mkfifo(directory.file("fifo.json").c_str(), 0600) == 0);
-  unreadable(directory.file("fifo.json"));
+  unreadable(directory / "missing.json");
+  fs::create_directory(directory / "folder.json");
+  unreadable(directory / "folder.json");
+  REQUIRE(mkfifo((directory / "fifo.json").c_str(), 0600) == 0);
+  unreadable(directory / "fifo.json");
   if (geteuid() != 0) {  // root may read everything
-    const std::string path = directory.write("secret.json", "{}");
+    const std::string path = write(directory / "secret.json", "{}");
     fs::permissions(path, fs::perms::none);
     unreadable(path);
   }
 }
 
 TEST_CASE("load_config: a file is read by its path, and 2 MB are too much", "[config]") {
-  const Directory directory;
-  CHECK(load_config(directory.write("a.json", R"({"train": {"seed": 5}})")).train.seed == 5);
-  const std::string big = directory.write("big.json", "{" + std::string(2 << 20, ' ') + "}");
+  const testing::TempDir directory;
+  CHECK(load_config(write(directory / "a.json", R"({"train": {"seed": 5}})")).train.seed == 5);
+  const std::string big = write(directory / "big.json", "{" + std::string(2 << 20, ' ') + "}");
   refusal(ExitCode::kUsage, [&] { load_config(big); });
 }
 
