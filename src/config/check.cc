@@ -1,0 +1,93 @@
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "sluice/base/error.h"
+#include "sluice/base/printable.h"
+#include "sluice/config/config.h"
+
+namespace sluice::config {
+namespace {
+
+// More cannot be meant: 400 GB of weights, and more layers than any machine passes through.
+constexpr double kMostParameters = 1e11;
+constexpr double kMostLayers = 1e5;
+
+void check_size(const model::ModelConfig& model) {
+  double layers = 0, parameters = 0;
+  auto width = static_cast<double>(model.embedding_dim);
+  for (const model::BlockConfig& block : model.blocks) {
+    double in = width, in_block = 0;
+    for (const model::LayerConfig& layer : block.layers) {
+      const auto out = static_cast<double>(layer.channels);
+      in_block += static_cast<double>(layer.kernel) * in * 2 * out;
+      in = out;
+    }
+    parameters += static_cast<double>(block.repeat) * in_block;
+    layers += static_cast<double>(block.repeat) * static_cast<double>(block.layers.size());
+    width = in;
+  }
+  if (layers > kMostLayers) {
+    throw Error(ExitCode::kUsage, "model.blocks: too many layers (expected at most {}, found {})",
+                kMostLayers, layers);
+  }
+  if (parameters > kMostParameters) {
+    throw Error(ExitCode::kUsage,
+                "model.blocks: too many parameters (expected at most {:g}, found {:.2g}); look at "
+                "channels, kernel and repeat",
+                kMostParameters, parameters);
+  }
+}
+
+void check_paths(const text::DataConfig& data) {
+  const auto normal = [](const std::string& path) {
+    return std::filesystem::path(path).lexically_normal();
+  };
+  const auto refuse_empty = [](const std::vector<std::string>& paths, const char* key) {
+    for (std::size_t i = 0; i < paths.size(); ++i) {
+      if (paths[i].empty()) {
+        throw Error(ExitCode::kUsage, "{}.{}: empty (expected a path, found \"\")", key, i);
+      }
+    }
+  };
+  refuse_empty(data.train, "data.train");
+  refuse_empty(data.valid, "data.valid");
+  if (data.cache_dir && data.cache_dir->empty()) {
+    throw Error(ExitCode::kUsage, "data.cache_dir: empty (expected a path or null, found \"\")");
+  }
+  for (std::size_t v = 0; v < data.valid.size(); ++v) {
+    for (std::size_t t = 0; t < data.train.size(); ++t) {
+      if (normal(data.valid[v]) == normal(data.train[t])) {
+        throw Error(ExitCode::kUsage,
+                    "data.valid.{}: the same file as data.train.{} (expected other text, found "
+                    "{}); without data.valid a part of the training text is held out",
+                    v, t, quote(data.valid[v]));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void check_config(const Config& config) {
+  const train::TrainConfig& train = config.train;
+  if (!train.max_epochs && !train.max_steps && !train.max_time) {
+    throw Error(ExitCode::kUsage,
+                "train: no limit (expected one of train.max_epochs, train.max_steps, "
+                "train.max_time, found none); set one, e.g. --set train.max_epochs=10");
+  }
+  if (config.optimizer.betas.size() != 2) {
+    throw Error(ExitCode::kUsage, "optimizer.betas: wrong length (expected 2 numbers, found {})",
+                config.optimizer.betas.size());
+  }
+  if (config.schedule.min_lr > config.optimizer.lr) {
+    throw Error(ExitCode::kUsage,
+                "schedule.min_lr: above optimizer.lr (expected at most {}, found {})",
+                config.optimizer.lr, config.schedule.min_lr);
+  }
+  check_size(config.model);
+  check_paths(config.data);
+}
+
+}  // namespace sluice::config

@@ -1,0 +1,77 @@
+#include <catch2/catch.hpp>
+#include <string>
+
+#include "sluice/config/config.h"
+#include "tests/config/refusal.h"
+
+namespace sluice::config {
+namespace {
+
+Config with_limit() {
+  Config config;
+  config.train.max_steps = 10;
+  return config;
+}
+
+std::string refused(const Config& config) {
+  return refusal(ExitCode::kUsage, [&] { check_config(config); });
+}
+
+TEST_CASE("check_config: one limit of three is needed, any will do", "[config]") {
+  CHECK(refused(Config{}).find("train.max_epochs, train.max_steps, train.max_time") !=
+        std::string::npos);
+  CHECK_NOTHROW(check_config(with_limit()));
+  Config config;
+  config.train.max_epochs = 1;
+  CHECK_NOTHROW(check_config(config));
+  config.train.max_epochs.reset();
+  config.train.max_time = Seconds{1};
+  CHECK_NOTHROW(check_config(config));
+}
+
+TEST_CASE("check_config: betas are two", "[config]") {
+  Config config = with_limit();
+  config.optimizer.betas = {0.9};
+  CHECK(refused(config).starts_with("optimizer.betas: wrong length (expected 2 numbers, found 1)"));
+  config.optimizer.betas = {0.9, 0.9, 0.9};
+  refused(config);
+}
+
+TEST_CASE("check_config: validation text is other text than training text", "[config]") {
+  Config config = with_limit();
+  config.data.train = {"a.txt", "b/c.txt"};
+  config.data.valid = {"d.txt"};
+  CHECK_NOTHROW(check_config(config));
+  config.data.valid = {"d.txt", "./b/../b/c.txt"};
+  CHECK(refused(config).starts_with("data.valid.1: the same file as data.train.1"));
+}
+
+TEST_CASE("check_config: an empty path is refused", "[config]") {
+  Config config = with_limit();
+  config.data.train = {"a", ""};
+  CHECK(refused(config).starts_with("data.train.1: empty"));
+  config = with_limit();
+  config.data.cache_dir = "";
+  CHECK(refused(config).starts_with("data.cache_dir: empty"));
+}
+
+TEST_CASE("check_config: the schedule ends below its start", "[config]") {
+  Config config = with_limit();
+  config.schedule.min_lr = config.optimizer.lr;
+  CHECK_NOTHROW(check_config(config));
+  config.schedule.min_lr = 1.5;
+  CHECK(refused(config).starts_with("schedule.min_lr: above optimizer.lr"));
+}
+
+TEST_CASE("check_config: absurd sizes are refused before anything is allocated", "[config]") {
+  Config config = with_limit();
+  config.model.blocks = {{.layers = {{.kernel = 1024, .channels = 1 << 20}}, .repeat = 10000}};
+  CHECK(refused(config).starts_with("model.blocks: too many parameters"));
+  config.model.blocks.assign(100, {.layers = {{.kernel = 1, .channels = 1}}, .repeat = 10000});
+  CHECK(refused(config).starts_with("model.blocks: too many layers"));
+  config.model.blocks.assign(1, {.layers = {{.kernel = 5, .channels = 4096}}, .repeat = 100});
+  CHECK_NOTHROW(check_config(config));
+}
+
+}  // namespace
+}  // namespace sluice::config
