@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "sluice/base/printable.h"
 #include "sluice/text/utf8.h"
 
 namespace sluice::text {
@@ -56,7 +57,7 @@ class CharTokenizer final : public Tokenizer {
     if (id == kEndOfLine) return std::string(kEndOfLineName);
     std::string text;
     decode(id, -1, text);
-    return visible(text);
+    return text == " " ? "U+0020" : printable(text);
   }
 
   std::string serialise() const override {

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "sluice/base/error.h"
+#include "sluice/base/printable.h"
 #include "sluice/text/utf8.h"
 
 namespace sluice::text {
@@ -18,7 +19,9 @@ namespace {
 constexpr std::size_t kBlockBytes = 256 * 1024;
 constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 
-std::string display_name(const std::string& file) { return file == "-" ? "standard input" : file; }
+std::string display_name(const std::string& file) {
+  return file == "-" ? "standard input" : printable(file);
+}
 
 [[noreturn]] void throw_unreadable(const std::string& file, const char* operation, int error) {
   throw Error(ExitCode::kNoInput, "{}: cannot {} (expected text, found: {})", display_name(file),

@@ -10,6 +10,7 @@
 
 #include "sluice/base/error.h"
 #include "sluice/base/file.h"
+#include "sluice/base/printable.h"
 
 namespace sluice::text {
 namespace {
@@ -79,7 +80,8 @@ void Spill::copy_to(const std::function<void(std::span<const std::byte>)>& write
 }
 
 void Spill::fail(const char* operation, int error) const {
-  throw Error(ExitCode::kOutput, "{}: cannot {} ({})", directory_, operation, std::strerror(error));
+  throw Error(ExitCode::kOutput, "{}: cannot {} ({})", printable(directory_), operation,
+              std::strerror(error));
 }
 
 }  // namespace sluice::text

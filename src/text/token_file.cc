@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "sluice/base/error.h"
+#include "sluice/base/printable.h"
 #include "sluice/formats/safetensors.h"
 #include "token_format.h"
 
@@ -24,7 +25,7 @@ const TensorInfo& get_list(const formats::SafetensorsReader& reader, std::string
   if (tensor.dtype != dtype || tensor.shape.size() != 1) {
     throw Error(ExitCode::kBadData,
                 "{}: tensor '{}': wrong type (expected a list of {}, found {} with {} dimensions)",
-                reader.path(), name, dtype_name(dtype), dtype_name(tensor.dtype),
+                printable(reader.path()), name, dtype_name(dtype), dtype_name(tensor.dtype),
                 tensor.shape.size());
   }
   return tensor;
@@ -40,14 +41,14 @@ struct TokenFile::State {
     const std::uint64_t starts = get_list(reader, "line_starts", Dtype::kU64).elements();
     if (starts != header.counts.lines || starts == 0) {
       throw Error(ExitCode::kBadData, "{}: wrong number of line starts (expected {}, found {})",
-                  path, header.counts.lines, starts);
+                  printable(path), header.counts.lines, starts);
     }
     if (ids->elements() < starts || header.oov > ids->elements() ||
         header.literal_unknowns > ids->elements()) {
       throw Error(ExitCode::kBadData,
                   "{}: too few ids (expected one for each of {} lines, {} unknown forms and {} "
                   "literal <unk>, found {})",
-                  path, starts, header.oov, header.literal_unknowns, ids->elements());
+                  printable(path), starts, header.oov, header.literal_unknowns, ids->elements());
     }
   }
 
@@ -61,7 +62,7 @@ struct TokenFile::State {
         if (ids_read[i] >= header.vocabulary) {
           throw Error(ExitCode::kBadData,
                       "{}: token {}: id outside the vocabulary (expected below {}, found {})",
-                      reader.path(), begin + i, header.vocabulary, ids_read[i]);
+                      printable(reader.path()), begin + i, header.vocabulary, ids_read[i]);
         }
         out[i] = static_cast<int>(ids_read[i]);
       }
@@ -82,7 +83,7 @@ std::uint64_t TokenFile::size() const { return state_->ids->elements(); }
 void TokenFile::read(std::uint64_t begin, std::span<int> out) const {
   if (begin > size() || out.size() > size() - begin) {
     throw Error(ExitCode::kInternal, "{}: tokens {} to {} wanted, the file has {}",
-                state_->reader.path(), begin, begin + out.size(), size());
+                printable(state_->reader.path()), begin, begin + out.size(), size());
   }
   if (state_->ids->dtype == Dtype::kU16) {
     state_->read<std::uint16_t>(begin, out);
@@ -113,7 +114,7 @@ std::vector<std::uint64_t> TokenFile::frequencies() const {
 void TokenFile::verify() const {
   if (!state_->reader.has_checksums()) {
     throw Error(ExitCode::kBadData, "{}: no checksums (expected those every token file has)",
-                state_->reader.path());
+                printable(state_->reader.path()));
   }
   state_->reader.verify();
 }

@@ -5,6 +5,7 @@
 
 #include "sluice/base/error.h"
 #include "sluice/base/file.h"
+#include "sluice/base/printable.h"
 #include "vocabulary.h"
 
 namespace sluice::text {
@@ -31,7 +32,7 @@ void visit_fields(Header& header, const Number& number, const Hash& hash) {
 class FieldReader {
  public:
   FieldReader(const formats::Metadata& metadata, std::string_view path)
-      : metadata_(metadata), path_(path) {}
+      : metadata_(metadata), path_(printable(path)) {}
 
   const std::string& text(const char* key) const {
     const auto found = metadata_.find(key);
@@ -59,7 +60,7 @@ class FieldReader {
 
   [[noreturn]] void fail(const char* key, std::string_view expected, std::string_view found) const {
     throw Error(ExitCode::kBadData, "{}: metadata '{}': bad value (expected {}, found {})", path_,
-                key, expected, quoted(found));
+                key, expected, quote(found, 40));
   }
 
  private:
@@ -70,7 +71,7 @@ class FieldReader {
   }
 
   const formats::Metadata& metadata_;
-  std::string_view path_;
+  std::string path_;
 };
 
 }  // namespace

@@ -144,15 +144,6 @@ std::optional<TokenFile> find_cached(const std::string& path, std::uint64_t corp
   return std::nullopt;
 }
 
-void create_cache(const std::string& directory) {
-  std::error_code error;
-  std::filesystem::create_directories(directory, error);
-  if (error) {
-    throw Error(ExitCode::kOutput, "{}: cannot create the cache folder ({})", directory,
-                error.message());
-  }
-}
-
 // Removes what processes killed a day or more ago left half written.
 void sweep_cache(const std::string& directory) {
   namespace fs = std::filesystem;
@@ -181,7 +172,7 @@ TokenFile tokenize(const std::vector<std::string>& files, LineRange range,
     if (auto cached = find_cached(path, *corpus_hash, tokenizer, range)) return *cached;
   }
   try {
-    create_cache(directory);
+    make_directories(directory);
     sweep_cache(directory);
     EncodedCorpus encoded(tokenizer, range, directory);
     encoded.encode(files, progress);

@@ -44,17 +44,10 @@ std::vector<Form> select_forms(std::vector<std::pair<Form, std::uint64_t>> count
   return kept;
 }
 
-// `text` with control characters and line separators spelt "U+000A", so that it cannot act on a
-// terminal; a lone space as well, which nobody would see.
-std::string visible(std::string_view text);
-
-// Found text in quotes, for messages: not all of a hostile megabyte, and visible() only.
-std::string quoted(std::string_view found);
-
 // Reads a stored tokenizer line by line. Every complaint is Error kBadData "SOURCE: offset N: ...".
 class StoredLines {
  public:
-  StoredLines(std::string_view bytes, std::string source);
+  StoredLines(std::string_view bytes, const std::string& source);
 
   // The next line without its LF; each, the last too, must end in one.
   std::string_view next(std::string_view expected);

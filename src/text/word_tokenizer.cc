@@ -7,6 +7,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "sluice/base/printable.h"
 #include "sluice/text/utf8.h"
 #include "words.h"
 
@@ -50,7 +51,7 @@ class WordTokenizer final : public Tokenizer {
   }
 
   std::string describe(int id) const override {
-    return id == kEndOfLine ? std::string(kEndOfLineName) : visible(spelling(id));
+    return id == kEndOfLine ? std::string(kEndOfLineName) : printable(spelling(id));
   }
 
   std::string serialise() const override {

@@ -39,7 +39,7 @@ class Tokenizer {
   // words bring their separating space, </s> is "\n", <unk> is "<unk>". Bytes: not always whole
   // characters.
   virtual void decode(int id, int previous, std::string& out) const = 0;
-  // What a person sees for one id: the word, "</s>", "0x41"; controls and lone spaces as "U+0020".
+  // What a person sees for one id: the word, "</s>", "0x41"; printable(), a lone space as "U+0020".
   virtual std::string describe(int id) const = 0;
   // Everything needed to restore it, as bytes; the first line names type and version.
   virtual std::string serialise() const = 0;
