@@ -1,13 +1,12 @@
 #include "sluice/base/thread_pool.h"
 
-#include <immintrin.h>
-#include <pthread.h>
 #include <sched.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <cstdio>
 #include <mutex>
 #include <system_error>
@@ -16,10 +15,38 @@
 
 #include "sluice/base/error.h"
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 namespace sluice {
 namespace {
 
-constexpr unsigned kFlushToZero = 0x8040;  // FTZ | DAZ of MXCSR
+// The thread's floating-point mode, the bits of it that flush denormals to zero, and the hint that
+// a thread is spinning.
+#if defined(__x86_64__)
+using FloatMode = unsigned;
+constexpr FloatMode kFlushToZero = 0x8040;  // FTZ | DAZ of MXCSR
+FloatMode float_mode() { return _mm_getcsr(); }
+void set_float_mode(FloatMode mode) { _mm_setcsr(mode); }
+void pause_spinning() { _mm_pause(); }
+#elif defined(__aarch64__)
+using FloatMode = std::uint64_t;
+constexpr FloatMode kFlushToZero = 1 << 24;  // FZ of FPCR
+FloatMode float_mode() {
+  FloatMode mode;
+  asm volatile("mrs %0, fpcr" : "=r"(mode));
+  return mode;
+}
+void set_float_mode(FloatMode mode) { asm volatile("msr fpcr, %0" : : "r"(mode)); }
+void pause_spinning() { asm volatile("yield"); }
+#else
+using FloatMode = unsigned;
+constexpr FloatMode kFlushToZero = 0;
+FloatMode float_mode() { return 0; }
+void set_float_mode(FloatMode) {}
+void pause_spinning() {}
+#endif
 
 // Long enough to bridge the gap between two operations of a training step, short enough that a
 // waiting thread does not keep a busy machine's other processes out.
@@ -50,7 +77,7 @@ struct ThreadPool::State {
     const auto until = std::chrono::steady_clock::now() + kSpin;
     while (generation.load(std::memory_order_acquire) == seen) {
       if (std::chrono::steady_clock::now() < until) {
-        _mm_pause();
+        pause_spinning();
         continue;
       }
       std::unique_lock lock(mutex);
@@ -59,7 +86,7 @@ struct ThreadPool::State {
   }
 
   void work(int worker) {
-    _mm_setcsr(_mm_getcsr() | kFlushToZero);
+    set_float_mode(float_mode() | kFlushToZero);
     for (std::uint64_t seen = 0;;) {
       wait_for_job(seen);
       if (stop.load(std::memory_order_acquire)) return;
@@ -101,8 +128,8 @@ ThreadPool::~ThreadPool() { state_->shut_down(); }
 int ThreadPool::size() const { return static_cast<int>(state_->threads.size()) + 1; }
 
 void ThreadPool::run(Index count, const std::function<void(Index, int)>& chunk) {
-  const unsigned caller_mode = _mm_getcsr();
-  _mm_setcsr(caller_mode | kFlushToZero);
+  const FloatMode caller_mode = float_mode();
+  set_float_mode(caller_mode | kFlushToZero);
   if (count == 1 || state_->threads.empty()) {
     for (Index i = 0; i < count; ++i) chunk(i, 0);
   } else if (count > 1) {
@@ -116,13 +143,13 @@ void ThreadPool::run(Index count, const std::function<void(Index, int)>& chunk) 
     const auto until = std::chrono::steady_clock::now() + kSpin;
     while (state_->busy.load(std::memory_order_acquire) != 0) {
       if (std::chrono::steady_clock::now() < until) {
-        _mm_pause();
+        pause_spinning();
       } else {
         std::this_thread::yield();
       }
     }
   }
-  _mm_setcsr(caller_mode);
+  set_float_mode(caller_mode);
 }
 
 int available_cpus() {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 
@@ -39,9 +40,7 @@ inline std::uint32_t channel_bits(RowKey row, std::uint32_t channel) {
 
 // Elements are kept where channel_bits >= threshold.
 inline std::uint32_t dropout_threshold(double rate) {
-  return static_cast<std::uint32_t>(std::lround(rate * 4294967296.0) > 0xffffffffL
-                                        ? 0xffffffffL
-                                        : std::lround(rate * 4294967296.0));
+  return static_cast<std::uint32_t>(std::min(std::round(rate * 0x1p32), 0x1p32 - 1));
 }
 
 }  // namespace sluice::kernels

@@ -70,9 +70,10 @@ struct TableWeights : Weights {
 
 // exp(z - block maximum) of every row, panel by panel (a panel: a range of the vocabulary).
 struct BlockTape : SoftmaxTape {
-  std::vector<AlignedBuffer> panels;        // each [rows, width of the panel]
-  std::vector<Real> block_max;              // [panels, rows]
-  std::vector<Real> target_logit, log_sum;  // [rows]
+  std::vector<AlignedBuffer> panels;  // each [rows, width of the panel]
+  std::vector<Real> block_max;        // [panels, rows]
+  std::vector<Real> target_logit;     // [rows]
+  std::vector<double> log_sum;        // [rows]; in float, p would be off by the last place
 
   void resize(Index rows, const Chunks& panels_of, bool keep_panels);
 };

@@ -1,5 +1,6 @@
 // Softmax over the vocabulary in panels: a product, its row maxima and exponentials while it is in
 // cache, then log-sum-exp over the panels. exp is computed once; backward rescales it.
+#include <array>
 #include <cassert>
 #include <cmath>
 #include <limits>
@@ -27,6 +28,23 @@ void logits(const ConstStrided& x, const TableWeights& w, Index begin, Index len
   z.array().rowwise() += ConstRow((*w.b())[Array::kValue] + begin, length);
 }
 
+// In double: where one word has nearly all of the mass, float would drop the others. The lanes keep
+// the additions independent of each other.
+double sum_in_double(const Real* values, Index size) {
+  constexpr Index kLanes = 8;
+  std::array<double, kLanes> lanes{};
+  const Index whole = size / kLanes * kLanes;
+  for (Index i = 0; i < whole; i += kLanes) {
+    for (Index lane = 0; lane < kLanes; ++lane) {
+      lanes[static_cast<std::size_t>(lane)] += static_cast<double>(values[i + lane]);
+    }
+  }
+  double sum = 0;
+  for (Index i = whole; i < size; ++i) sum += static_cast<double>(values[i]);
+  for (const double lane : lanes) sum += lane;
+  return sum;
+}
+
 }  // namespace
 
 void ReferenceBackend::softmax_forward(const Activations& x, const Weights& table,
@@ -40,7 +58,7 @@ void ReferenceBackend::softmax_forward(const Activations& x, const Weights& tabl
   BlockTape local;
   BlockTape& tape = keep != nullptr ? static_cast<BlockTape&>(*keep) : local;
   tape.resize(rows, panels, keep != nullptr);
-  std::vector<Real> block_sum(tape.block_max.size());
+  std::vector<double> block_sum(tape.block_max.size());
   reserve_scratch(kRowBlock * panels.size);
   pool_.run(panels.count() * blocks.count(), [&](Index chunk, int worker) {
     const Index panel = chunk / blocks.count(), block = chunk % blocks.count();
@@ -63,7 +81,7 @@ void ReferenceBackend::softmax_forward(const Activations& x, const Weights& tabl
       values = (values - max).exp();
       const auto at = static_cast<std::size_t>(panel * rows + row);
       tape.block_max[at] = max;
-      block_sum[at] = values.sum();
+      block_sum[at] = sum_in_double(&z(i, 0), length);
     }
   });
   for (Index row = 0; row < rows; ++row) {
@@ -77,11 +95,11 @@ void ReferenceBackend::softmax_forward(const Activations& x, const Weights& tabl
     }
     for (Index panel = 0; panel < panels.count(); ++panel) {
       const auto entry = static_cast<std::size_t>(panel * rows + row);
-      sum += static_cast<double>(block_sum[entry]) *
+      sum += block_sum[entry] *
              std::exp(static_cast<double>(tape.block_max[entry]) - static_cast<double>(max));
     }
     const double log_sum = static_cast<double>(max) + std::log(sum);
-    tape.log_sum[at] = static_cast<Real>(log_sum);
+    tape.log_sum[at] = log_sum;
     nats[token] = targets[token] < 0 ? 0 : log_sum - static_cast<double>(tape.target_logit[at]);
   }
 }
@@ -115,9 +133,10 @@ void ReferenceBackend::softmax_gradient(BlockTape& tape, Index panel, const Chun
     }
     const auto at = static_cast<std::size_t>(row);
     const Real max = tape.block_max[static_cast<std::size_t>(panel * rows + row)];
-    values *= std::exp(max - tape.log_sum[at]);
+    values *= static_cast<Real>(std::exp(static_cast<double>(max) - tape.log_sum[at]));
     if (target >= begin && target < begin + length) {
-      values(target - begin) = std::expm1(tape.target_logit[at] - tape.log_sum[at]);
+      const double log_p = static_cast<double>(tape.target_logit[at]) - tape.log_sum[at];
+      values(target - begin) = static_cast<Real>(std::expm1(log_p));
     }
   }
 }
@@ -186,7 +205,8 @@ void ReferenceBackend::log_probabilities(const Activations& x, const Weights& ta
     for (Index word = 0; word < vocabulary; ++word) {
       sum += std::exp(static_cast<double>(values(word) - max));
     }
-    values -= max + static_cast<Real>(std::log(sum));
+    // In two steps: the sum of both would round to the last place of a large maximum.
+    values = (values - max) - static_cast<Real>(std::log(sum));
   }
 }
 

@@ -109,7 +109,7 @@ double ReferenceBackend::squared_norm(const Weights& weights) {
 }
 
 void ReferenceBackend::update(Weights& weights, const UpdateRule& rule) {
-  assert(weights.has_gradient);
+  assert(weights.has_gradient && (weights.b() == nullptr || weights.has_bias_gradient));
   const auto plain = [&](const Slices& slices, Index size, double decay) {
     const Chunks chunks = {size, kRun};
     pool_.run(chunks.count(), [&](Index chunk, int) {
