@@ -6,6 +6,14 @@ namespace sluice::cli {
 
 std::span<const Command> commands() {
   static constexpr std::array kCommands = {
+      Command{"train", "text in, a trained model out",
+              "sluice train shakespeare-quick --out runs/shakespeare", set_up_train},
+      Command{"eval", "perplexity of a model on text, exactly",
+              "sluice eval runs/shakespeare data/shakespeare/valid.txt", set_up_eval},
+      Command{"generate", "text that a model writes",
+              "sluice generate runs/shakespeare --prompt ROMEO: -n 300", set_up_generate},
+      Command{"info", "what a model, run or token file holds", "sluice info runs/shakespeare",
+              set_up_info},
       Command{"config check", "reads a config and says what is wrong with it",
               "sluice config check my.json --set train.max_steps=100", set_up_config_check},
       Command{"config dump", "prints the whole config that a run would use",

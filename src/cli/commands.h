@@ -39,6 +39,10 @@ struct Command {
 
 std::span<const Command> commands();
 
+Action set_up_train(CLI::App& command);
+Action set_up_eval(CLI::App& command);
+Action set_up_generate(CLI::App& command);
+Action set_up_info(CLI::App& command);
 Action set_up_config_check(CLI::App& command);
 Action set_up_config_dump(CLI::App& command);
 Action set_up_config_list(CLI::App& command);

@@ -34,6 +34,11 @@ void add_config_arguments(CLI::App& command, ConfigArguments& arguments, Presenc
 config::Config effective_config(const ConfigArguments& arguments) {
   config::Config config =
       arguments.config ? config::load_config(*arguments.config) : without_name();
+  apply_settings(arguments, config);
+  return config;
+}
+
+void apply_settings(const ConfigArguments& arguments, config::Config& config) {
   std::set<std::string_view> keys;
   for (const std::string& setting : arguments.settings) {
     const std::string_view key = std::string_view(setting).substr(0, setting.find('='));
@@ -42,7 +47,6 @@ config::Config effective_config(const ConfigArguments& arguments) {
     }
     config::set_config_key(config, setting);
   }
-  return config;
 }
 
 }  // namespace sluice::cli

@@ -21,5 +21,6 @@ void add_config_arguments(CLI::App& command, ConfigArguments& arguments, Presenc
 // applied in their order. Error kUsage, also for a key that is set twice. Not yet checked by
 // check_config(): the command may have more to add.
 config::Config effective_config(const ConfigArguments& arguments);
+void apply_settings(const ConfigArguments& arguments, config::Config& config);
 
 }  // namespace sluice::cli

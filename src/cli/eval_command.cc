@@ -59,7 +59,7 @@ nlohmann::ordered_json figures(const eval::Totals& totals, const config::OpenMod
       {"seconds", seconds},
       {"tokens_per_second", static_cast<double>(totals.tokens) / seconds},
       {"model_hash", to_hex(model.file.hash())},
-      {"data_hash", to_hex(totals.counts.hash)},
+      {"data_hash", to_hex(totals.data_hash)},
       {"tokenizer_hash", to_hex(tokenizer.hash())},
       {"version", SLUICE_VERSION},
   };

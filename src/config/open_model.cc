@@ -17,11 +17,9 @@ std::string model_path(const std::string& model, Which which) {
   if (which == Which::kBest && std::filesystem::exists(run.best_path())) return run.best_path();
   const auto checkpoints = run.checkpoints();
   if (which == Which::kLast && !checkpoints.empty()) return checkpoints.front().path;
-  throw Error(ExitCode::kNoInput,
-              which == Which::kBest
-                  ? "{}: no best model yet: the run has not validated; try --which last"
-                  : "{}: no checkpoint yet",
-              model);
+  throw Error(ExitCode::kNoInput, "{}: no {}", model,
+              which == Which::kBest ? "best model yet: the run has not validated; try --which last"
+                                    : "checkpoint yet");
 }
 
 ModelParts model_parts(const train::ModelFile& file) {

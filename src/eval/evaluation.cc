@@ -92,6 +92,7 @@ bool evaluate(const model::GatedConvLm& model, const text::Permutation& permutat
   }
   totals = evaluator.finish();
   totals.counts = tokens.counts();
+  totals.data_hash = tokens.corpus_hash();
   totals.oov = tokens.oov();
   totals.literal_unknowns = tokens.literal_unknowns();
   return true;
@@ -102,19 +103,23 @@ Totals evaluate(const model::GatedConvLm& model, const text::Permutation& permut
                 const Progress& progress) {
   Evaluator evaluator(model, permutation, tokenizer.end_of_line());
   text::Encoding line_tokens;
-  std::uint64_t literal_unknowns = 0, tokens = 0;
-  const text::CorpusCounts counts = text::read_corpus(files, [&](std::string_view line) {
-    line_tokens.clear();
-    tokenizer.encode(line, line_tokens);
-    line_tokens.ids.push_back(tokenizer.end_of_line());
-    line_tokens.oov.push_back(false);
-    literal_unknowns += line_tokens.literal_unknowns;
-    evaluator.add(line_tokens.ids, line_tokens.oov);
-    tokens += line_tokens.ids.size();
-    if (progress != nullptr) progress(tokens);
-  });
+  std::uint64_t literal_unknowns = 0, tokens = 0, hash = 0;
+  const text::CorpusCounts counts = text::read_corpus(
+      files,
+      [&](std::string_view line) {
+        line_tokens.clear();
+        tokenizer.encode(line, line_tokens);
+        line_tokens.ids.push_back(tokenizer.end_of_line());
+        line_tokens.oov.push_back(false);
+        literal_unknowns += line_tokens.literal_unknowns;
+        evaluator.add(line_tokens.ids, line_tokens.oov);
+        tokens += line_tokens.ids.size();
+        if (progress != nullptr) progress(tokens);
+      },
+      &hash);
   Totals totals = evaluator.finish();
   totals.counts = counts;
+  totals.data_hash = hash;
   totals.literal_unknowns = literal_unknowns;
   return totals;
 }

@@ -10,12 +10,19 @@
 namespace sluice::text {
 
 CorpusCounts read_corpus(const std::vector<std::string>& files,
-                         const std::function<void(std::string_view line)>& line) {
+                         const std::function<void(std::string_view line)>& line,
+                         std::uint64_t* hash) {
   CorpusCounts counts;
-  scan_corpus(files, nullptr, [&](const CorpusLine& found) {
-    add_line(found, counts);
-    line(found.text);
-  });
+  CorpusHash bytes_hash;
+  const auto add_bytes = [&](std::size_t file, std::string_view bytes) {
+    bytes_hash.add(file, bytes);
+  };
+  scan_corpus(files, hash == nullptr ? VisitBytes() : VisitBytes(add_bytes),
+              [&](const CorpusLine& found) {
+                add_line(found, counts);
+                line(found.text);
+              });
+  if (hash != nullptr) *hash = bytes_hash.value();
   return counts;
 }
 

@@ -21,6 +21,7 @@ struct Totals {
   std::uint64_t oov = 0;
   std::uint64_t literal_unknowns = 0;  // <unk> spelt in the text
   text::CorpusCounts counts;
+  std::uint64_t data_hash = 0;  // of the text's bytes, as text::TokenFile::corpus_hash
 };
 
 // Perplexity figures, with their definitions.

@@ -30,7 +30,8 @@ struct LineRange {
 // characters. Errors: kNoInput (missing, directory, unreadable), kBadData (empty corpus: no byte or
 // nothing but LF; invalid UTF-8 with file and offset; UTF-16 or compressed data, named as such).
 CorpusCounts read_corpus(const std::vector<std::string>& files,
-                         const std::function<void(std::string_view line)>& line);
+                         const std::function<void(std::string_view line)>& line,
+                         std::uint64_t* hash = nullptr);
 
 // ASCII-whitespace-separated words of a line, as `wc -w` counts them.
 std::uint64_t count_words(std::string_view line);
