@@ -157,7 +157,7 @@ cmp -s full.json before.json || fail "a closed stdout let the config be written 
   printf ']}}'
 } >long.json
 limit=40000
-if (ulimit -v $limit && "$sluice" --version) >/dev/null 2>&1; then
+if { (ulimit -v $limit && "$sluice" --version); } >/dev/null 2>&1; then
   limited() (ulimit -v $limit && exec "$sluice" config check long.json)
   run limited
   [ $code = 71 ] || fail "little memory: exit $code"
