@@ -15,7 +15,7 @@
 namespace sluice::config {
 namespace {
 
-const std::string kSetOption = "--set";
+constexpr const char* kSetOption = "--set";
 
 // The JSON of a `--set`; what is not JSON and does not start like it is a bare word.
 JsonValue read_assigned(std::string_view text, const std::string& path) {
