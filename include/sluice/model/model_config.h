@@ -117,6 +117,8 @@ struct ModelConfig {
 
 // Blocks with `repeat` spelt out.
 std::vector<BlockConfig> expanded_blocks(const ModelConfig& config);
+// Whether a linear layer stands between embedding and first block.
+bool has_input_projection(const ModelConfig& config);
 // Channels that the first block reads and that the output layer reads.
 Index first_width(const ModelConfig& config);
 Index last_width(const ModelConfig& config);

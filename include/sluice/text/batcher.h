@@ -26,11 +26,14 @@ struct Batch {
 // the offsets of the epochs before, some nanoseconds each).
 class StreamBatcher {
  public:
-  // Error kBadData when the corpus is shorter than one window (naming tokens found and needed).
+  // `end_of_line` is the tokenizer id of </s>; `permutation` must outlive the batcher. Error
+  // kBadData when the corpus is shorter than one window (naming tokens found and needed) or encoded
+  // with a vocabulary of another size.
   StreamBatcher(TokenFile tokens, const Permutation& permutation, int end_of_line,
                 Index tokens_per_sample, Index batch_size, std::uint64_t seed);
 
-  // Fills the batch with the samples [first, first + batch_size).
+  // Fills the batch with the samples [first, first + batch_size), all but first_sequence, which is
+  // the caller's. Errors as TokenFile::read.
   void load(std::uint64_t first_sample, Batch& batch) const;
 
   // Where sample n falls.

@@ -18,7 +18,8 @@ namespace sluice::text {
 // a corpus may exceed memory.
 class TokenFile {
  public:
-  explicit TokenFile(const std::string& path);  // Error kNoInput, kBadData
+  // Error kNoInput, kBadData: whatever does not fit together is refused before use.
+  explicit TokenFile(const std::string& path);
 
   std::uint64_t size() const;  // tokens, </s> of every line included
   // Copies ids [begin, begin + out.size()); Error kBadData for an id outside the vocabulary.
@@ -28,30 +29,33 @@ class TokenFile {
   std::uint64_t oov() const;               // forms outside the vocabulary
   std::uint64_t literal_unknowns() const;  // <unk> spelt in the text
   int vocabulary() const;
-  std::uint64_t corpus_hash() const;  // over the bytes of the text
+  // Over the bytes of the files: of one file its checksum, of several the checksum of theirs. The
+  // whole corpus, whichever lines were taken.
+  std::uint64_t corpus_hash() const;
   std::uint64_t tokenizer_hash() const;
+  LineRange range() const;
   // Occurrences of each id.
   std::vector<std::uint64_t> frequencies() const;
+  // Reads everything; Error kBadData when checksums are missing or wrong.
+  void verify() const;
 
  private:
   struct State;
   std::shared_ptr<const State> state_;
 };
 
-// Which lines of a corpus to take: all of them, or the split that valid_fraction makes.
-struct LineRange {
-  std::uint64_t begin = 0;
-  std::uint64_t end = ~std::uint64_t{0};
-};
-
-// Token file of the text in `cache_dir` (created if need be; empty: the user's cache directory),
-// reused when one for the same text, range and tokenizer is there and valid, else encoded and
-// written atomically. `progress(done_bytes, total_bytes)` may be null.
+// Token file of the text in `cache_dir` (created if need be; empty: default_cache_dir()). Reused
+// when one for the same text, range and tokenizer is there and its checksums hold, else encoded and
+// written atomically, in bounded memory; meanwhile the ids take their space in `cache_dir` twice.
+// Pipes and "-" are read once and always encoded. `progress(done_bytes, total_bytes)` may be null;
+// the total is 0 for pipes. Errors: as read_corpus, and kBadData when the range holds no line or
+// nothing but line ends, or a file changes while it is read; kOutput, naming data.cache_dir, when
+// the cache cannot be written.
 TokenFile tokenize(const std::vector<std::string>& files, LineRange range,
                    const Tokenizer& tokenizer, const std::string& cache_dir,
                    const std::function<void(std::uint64_t, std::uint64_t)>& progress);
 
-// $XDG_CACHE_HOME/sluice or ~/.cache/sluice.
+// $XDG_CACHE_HOME/sluice or ~/.cache/sluice. Error kOutput when the environment has neither.
 std::string default_cache_dir();
 
 }  // namespace sluice::text

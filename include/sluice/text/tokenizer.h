@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "sluice/text/corpus.h"
 #include "sluice/text/text_config.h"
 
 namespace sluice::text {
@@ -28,7 +29,9 @@ class Tokenizer {
   virtual int size() const = 0;
   virtual int end_of_line() const = 0;  // id of </s>
   virtual int unknown() const = 0;      // id of <unk>, -1 when there is none
-  // True when decode(encode(x)) == x for every well-formed text.
+  // True when decode(encode(x)) == x for every well-formed text in which no form is out of
+  // vocabulary. Byte has every form; whoever claims that a char text survived must see oov == 0
+  // too. Word loses the whitespace.
   virtual bool lossless() const = 0;
   // Appends the ids of one line, given without its LF; </s> is not appended.
   virtual void encode(std::string_view line, Encoding& out) const = 0;
@@ -36,7 +39,7 @@ class Tokenizer {
   // words bring their separating space, </s> is "\n", <unk> is "<unk>". Bytes: not always whole
   // characters.
   virtual void decode(int id, int previous, std::string& out) const = 0;
-  // What a person sees for one id: the word, "</s>", "0x41".
+  // What a person sees for one id: the word, "</s>", "0x41"; printable(), a lone space as "U+0020".
   virtual std::string describe(int id) const = 0;
   // Everything needed to restore it, as bytes; the first line names type and version.
   virtual std::string serialise() const = 0;
@@ -53,10 +56,17 @@ class TokenizerTrainer {
  public:
   virtual ~TokenizerTrainer() = default;
   virtual void add_line(std::string_view line) = 0;
-  // Vocabulary ids: </s>, <unk>, then by descending count, ties by byte order.
+  // Vocabulary ids: </s>, <unk>, then by descending count, ties by byte order (which is code point
+  // order). Error kBadData when nothing but </s> and <unk> is left.
   virtual std::unique_ptr<Tokenizer> finish() = 0;
 };
+// unk_in_text matters to the word tokenizer alone: a literal <unk> is then the unknown word.
 std::unique_ptr<TokenizerTrainer> make_tokenizer_trainer(const TokenizerConfig& config,
                                                          bool unk_in_text);
+
+// Trains on the lines of `range`. Error kNoInput (missing, unreadable, or a stream: the text is
+// read again to encode it), kBadData as read_corpus and finish(), naming the corpus.
+std::unique_ptr<Tokenizer> train_tokenizer(const std::vector<std::string>& files, LineRange range,
+                                           const TokenizerConfig& config, bool unk_in_text);
 
 }  // namespace sluice::text

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace sluice::text {
@@ -20,5 +21,9 @@ std::size_t count_code_points(std::string_view bytes);
 // Length of the longest prefix that does not end inside a sequence which more bytes could complete:
 // what a stream may print now.
 std::size_t complete_utf8_prefix(std::string_view bytes);
+
+// The code point of one well-formed sequence, and its way back; surrogates are the caller's error.
+char32_t decode_utf8(std::string_view sequence);
+void append_utf8(char32_t code_point, std::string& out);
 
 }  // namespace sluice::text

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "sluice/config/config.h"
+#include "sluice/text/permutation.h"
+#include "sluice/text/token_file.h"
+#include "sluice/text/tokenizer.h"
+
+namespace sluice::config {
+
+// The text side of a run: its tokenizer, its two token files and the order of its vocabulary.
+struct RunText {
+  std::unique_ptr<text::Tokenizer> tokenizer;
+  text::TokenFile train, valid;
+  text::Permutation permutation;
+};
+
+// `note(text)` tells the user what was decided and how far it is; never null.
+// `tokenizer`: the one of a model that goes on, else null and one is trained on the training lines.
+// Errors: kUsage without training text; kNoInput and kBadData about the files.
+RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& config,
+                     std::unique_ptr<text::Tokenizer> tokenizer,
+                     const std::function<void(const std::string&)>& note);
+
+}  // namespace sluice::config

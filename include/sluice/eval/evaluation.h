@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "sluice/model/stream.h"
+#include "sluice/text/corpus.h"
+#include "sluice/text/permutation.h"
+#include "sluice/text/token_file.h"
+#include "sluice/text/tokenizer.h"
+
+namespace sluice::eval {
+
+// What was scored, as sums; every figure is a quotient of these.
+struct Totals {
+  double nats = 0, squared_nats = 0;
+  std::uint64_t tokens = 0;  // </s> of every line included
+  double oov_nats = 0;       // of forms outside the vocabulary
+  std::uint64_t oov = 0;
+  std::uint64_t literal_unknowns = 0;  // <unk> spelt in the text
+  text::CorpusCounts counts;
+};
+
+// Perplexity figures, with their definitions.
+double nats_per_token(const Totals& totals);
+double perplexity(const Totals& totals);         // exp(nats / tokens)
+double perplexity_stderr(const Totals& totals);  // ppl s / sqrt(N), tokens taken as independent
+double word_perplexity(const Totals& totals);    // exp(nats / (words + lines))
+double bits_per_byte(const Totals& totals);      // nats / (bytes ln 2)
+double bits_per_char(const Totals& totals);      // nats / (chars ln 2)
+double perplexity_excl_oov(const Totals& totals);
+
+// Scores a stream of tokens exactly (model/stream.h), in bounded memory.
+class Evaluator {
+ public:
+  Evaluator(const model::GatedConvLm& model, const text::Permutation& permutation, int end_of_line);
+  // Tokenizer ids; oov as in text::Encoding, empty: none.
+  void add(const std::vector<int>& ids, const std::vector<bool>& oov);
+  Totals finish();
+
+ private:
+  void flush();
+
+  model::Stream stream_;
+  const text::Permutation& permutation_;
+  int previous_;
+  std::vector<int> inputs_, targets_;
+  std::vector<bool> oov_;
+  std::vector<double> nats_;
+  Totals totals_;
+};
+
+// Called between windows with the tokens scored so far; false stops the evaluation.
+using Progress = std::function<bool(std::uint64_t tokens)>;
+
+// A whole token file. Returns false when `progress` stopped it.
+bool evaluate(const model::GatedConvLm& model, const text::Permutation& permutation,
+              int end_of_line, const text::TokenFile& tokens, const Progress& progress,
+              Totals& totals);
+
+// Files as one corpus in the order given, "-" being standard input.
+Totals evaluate(const model::GatedConvLm& model, const text::Permutation& permutation,
+                const text::Tokenizer& tokenizer, const std::vector<std::string>& files,
+                const Progress& progress);
+
+}  // namespace sluice::eval

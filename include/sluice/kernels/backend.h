@@ -1,0 +1,87 @@
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "sluice/base/thread_pool.h"
+#include "sluice/kernels/activations.h"
+#include "sluice/kernels/junction.h"
+#include "sluice/kernels/update.h"
+#include "sluice/kernels/weights.h"
+
+namespace sluice::kernels {
+
+// What softmax_forward keeps for softmax_backward; grows to the largest batch it has seen.
+class SoftmaxTape {
+ public:
+  virtual ~SoftmaxTape() = default;
+};
+
+// The seam between layers and kernels: whole passes over a batch, on memory whose layout only the
+// backend knows. One operation at a time. Gradients are of the sum of nats; what they are divided
+// by and clipped to is UpdateRule::scale. Results are the same bits for any number of threads.
+// Shapes that do not fit are bugs of the caller and assert.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string_view name() const = 0;
+
+  // Memory. `elements`: Reals that one array of v takes in this backend's layout.
+  virtual Index elements(const ConvShape& shape) const = 0;
+  virtual Index elements(const TableShape& shape) const = 0;
+  virtual std::unique_ptr<Activations> activations(const RowMap& map, Index channels,
+                                                   Form form) = 0;
+  virtual std::unique_ptr<Weights> weights(const ConvShape& shape, const Slices& v, const Slices* g,
+                                           const Slices* b) = 0;
+  virtual std::unique_ptr<Weights> table(const TableShape& shape, const Slices& v,
+                                         const Slices* b) = 0;
+  virtual std::unique_ptr<SoftmaxTape> softmax_tape() = 0;
+
+  // Logical order in and out: v of a product or table (its true gradient for kGradient), and
+  // activations as [B*T, channels] (not kSaved).
+  virtual void load(Weights& weights, Array array, std::span<const Real> logical) = 0;
+  virtual void store(const Weights& weights, Array array, std::span<Real> logical) const = 0;
+  virtual void load(Activations& to, std::span<const Real> logical) = 0;
+  virtual void store(const Activations& from, std::span<Real> logical) const = 0;
+  // Rebuilds what is derived from v, g and b after they were changed from outside.
+  virtual void refresh(Weights& weights) = 0;
+
+  // out.product = rows of the table; ids [B*T].
+  virtual void embed(const Weights& table, std::span<const int> ids, Junction& out) = 0;
+  virtual void embed_backward(const Activations& dz, std::span<const int> ids, Weights& table) = 0;
+
+  virtual void conv_forward(const Activations& x, const Weights& weights, Junction& out) = 0;
+  virtual void conv_backward_weights(const Activations& x, const Activations& dz,
+                                     Weights& weights) = 0;
+  virtual void conv_backward_data(const Activations& dz, const Weights& weights, Junction& below,
+                                  Into into) = 0;
+
+  // Context rows for the next window: the last P rows of each sequence of `from`, context included.
+  // `to` may be `from`. clear_context: zeros, as before the first token of a stream.
+  virtual void carry_context(const Activations& from, Activations& to) = 0;
+  virtual void clear_context(Activations& to) = 0;
+
+  // nats[i] = -log softmax(W x_i + b)[target_i], 0 where target is -1. tape: null in evaluation.
+  virtual void softmax_forward(const Activations& x, const Weights& table,
+                               std::span<const int> targets, std::span<double> nats,
+                               SoftmaxTape* tape) = 0;
+  virtual void softmax_backward(SoftmaxTape& tape, const Activations& x,
+                                std::span<const int> targets, Weights& table, Junction& below,
+                                Into into) = 0;
+  // Log-probabilities of all words after the given tokens (i in [0, B*T)): out [tokens, V].
+  virtual void log_probabilities(const Activations& x, const Weights& table,
+                                 std::span<const Index> tokens, std::span<Real> out) = 0;
+
+  // |dL/dv|^2 + |dL/dg|^2 + |dL/db|^2 of the true gradient, unscaled.
+  virtual double squared_norm(const Weights& weights) = 0;
+  // One optimiser step on v, g and b; afterwards there is no gradient.
+  virtual void update(Weights& weights, const UpdateRule& rule) = 0;
+  // Forgets the gradient (a step that is skipped).
+  virtual void discard_gradient(Weights& weights) = 0;
+};
+
+// The plain backend: Eigen products, any scalar, every CPU. The pool must outlive it.
+std::unique_ptr<Backend> make_reference_backend(ThreadPool& pool);
+
+}  // namespace sluice::kernels

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+#include "sluice/base/random.h"
+#include "sluice/base/real.h"
+
+namespace sluice::kernels {
+
+// Inverted dropout: kept elements are scaled by 1 / (1 - rate). Whether element (sequence, t,
+// channel) is kept is a pure function of the key and these three, so masks agree over backends,
+// threads, micro-batches and ranks, and backward computes them again instead of storing them.
+struct Dropout {
+  std::uint64_t key = 0;             // derived from seed, step and place
+  double rate = 0;                   // 0: everything is kept
+  std::uint64_t first_sequence = 0;  // number of the batch's first sequence within the step
+};
+
+// The hash, fixed for good (tests hold it to the bit; checkpoints depend on it). Once per row,
+// 64-bit mixing gives two words; per channel two 32-bit multiplies, with the second word injected
+// between them: without that, the mask of one row would be a shifted copy of another's.
+struct RowKey {
+  std::uint32_t offset, inject;
+};
+inline RowKey row_key(std::uint64_t key, std::uint64_t sequence, std::uint64_t t) {
+  const std::uint64_t mixed = derive_key(derive_key(key, sequence), t);
+  return {static_cast<std::uint32_t>(mixed), static_cast<std::uint32_t>(mixed >> 32)};
+}
+inline std::uint32_t channel_bits(RowKey row, std::uint32_t channel) {
+  std::uint32_t x = channel * 0x9e3779b1U + row.offset;
+  x ^= x >> 16;
+  x *= 0x85ebca6bU;
+  x ^= x >> 13;
+  x += row.inject;
+  x *= 0xc2b2ae35U;
+  return x ^ (x >> 16);
+}
+
+// Elements are kept where channel_bits >= threshold.
+inline std::uint32_t dropout_threshold(double rate) {
+  return static_cast<std::uint32_t>(std::min(std::round(rate * 0x1p32), 0x1p32 - 1));
+}
+
+}  // namespace sluice::kernels

@@ -1,0 +1,50 @@
+#pragma once
+
+#include "sluice/kernels/activations.h"
+#include "sluice/kernels/dropout.h"
+#include "sluice/kernels/weights.h"
+
+namespace sluice::kernels {
+
+// How the columns z of a product become h: none: h = z; glu: h = a * sigmoid(b), [a | b] = z.
+// Every gate maps 0 to 0, so that padded channels stay zero.
+enum class Gate : std::uint8_t { kNone, kGlu };
+
+// Everything between two products, the unit that backends fuse:
+//
+//   z = s * product + bias            (s: weight norm's scale; both from `producer`)
+//   y = self((gate(z) + residual) * scale)
+//   stream = plain = y,  dropped = next(y)
+//
+// and, from the readers' gradients, with m and n the masks of self and next:
+//
+//   d = (dy + n * ddropped) * m * scale
+//   dresidual = d,  dz = s * gate'(z) d
+//
+// where the bias gradients of both producers are added on the way. Null pointers are parts that a
+// junction does not have. Built in one place (nn/residual_block, model/workspace), owned by the
+// batch in flight, never shared between threads.
+struct Junction {
+  Weights* producer = nullptr;           // whose bias and scale turn the product into z
+  Weights* residual_producer = nullptr;  // the same for a projected residual
+  Gate gate = Gate::kNone;
+  Real scale = 1;
+  Dropout self, next;
+
+  Activations* residual = nullptr;  // in: a stream, or a product when residual_producer is set
+  Activations* stream = nullptr;    // out: y for a residual path
+  Activations* plain = nullptr;     // out: y as an operand
+  Activations* dropped = nullptr;   // out: next(y) as an operand
+  Activations* saved = nullptr;     // out: for the gate's backward; null in evaluation
+
+  Activations* dy = nullptr;         // gradient parts that came in before the closing reader
+  Activations* ddropped = nullptr;   //
+  Activations* dresidual = nullptr;  // out: dL/d(residual), for a product times its scale
+  Activations* dz = nullptr;         // out: dL/d(product) with this product's scale folded in
+};
+
+// Where a reader's gradient goes: into dy (it read `stream` or `plain`), into ddropped (it read
+// `dropped`), or into ddropped as the last of all readers, which closes the junction.
+enum class Into : std::uint8_t { kDy, kDropped, kClose };
+
+}  // namespace sluice::kernels

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "sluice/model/model_config.h"
+#include "sluice/nn/residual_block.h"
+
+namespace sluice::model {
+
+// A sum of losses and what it was summed over; divided only where printed or applied.
+struct Loss {
+  double nats = 0;
+  Index targets = 0;
+};
+
+// The gated convolutional language model.
+//
+//   embedding [V, E] -> dropout -> (linear to the first width) -> residual blocks -> softmax
+//
+// Inputs and targets are model ids, [B, T]; target -1 is not scored. Weights are shared and const
+// in forward; everything about one batch is in a Batch State that the caller owns. Source: Dauphin
+// et al. 2017, section 2; wiring as in fairseq's fconv_lm.
+class GatedConvLm {
+ public:
+  // Declares and allocates the parameters; `arrays`: 1 for evaluation, 2 + states for training.
+  GatedConvLm(const ModelConfig& config, Index vocabulary, kernels::Backend& backend, int arrays);
+
+  const ModelConfig& config() const { return config_; }
+  Index vocabulary() const { return output_.shape().rows; }
+  nn::ParameterStore& parameters() { return store_; }
+  const nn::ParameterStore& parameters() const { return store_; }
+  kernels::Backend& backend() const { return store_.backend(); }
+
+  // Initial values from (seed, parameter name): DESIGN 4.
+  void initialise(std::uint64_t seed);
+
+  // One batch in flight: memory for B x T tokens, and the wiring of its junctions.
+  class State {
+   public:
+    // Dropout of this step: masks are keyed by (seed, step, place, sequence in the step, t,
+    // channel).
+    void set_dropout(std::uint64_t seed, std::uint64_t step, std::uint64_t first_sequence);
+    // Carries context from `from`, which may be this state itself, or clears it: what the next
+    // forward() finds to the left of its first token.
+    void carry_context(const State& from);
+    void clear_context();
+    const kernels::RowMap& map() const { return workspace_.map(); }
+    // What the softmax reads, [B, T, last width].
+    const kernels::Activations& hidden() const { return *output_->dropped; }
+
+   private:
+    friend class GatedConvLm;
+    State(const GatedConvLm& model, Index sequences, Index time, bool training);
+
+    const GatedConvLm* model_;
+    nn::Workspace workspace_;
+    kernels::Junction embedding_;
+    std::vector<kernels::Junction> boundaries_;  // before each block, and after the last
+    std::vector<nn::ResidualBlock::Cache> caches_;
+    kernels::Junction* output_ = nullptr;
+    std::unique_ptr<kernels::SoftmaxTape> tape_;
+    std::vector<double> nats_;
+  };
+  std::unique_ptr<State> state(Index sequences, Index time, bool training) const;
+
+  // -log p of each target. nats(): per token, valid until the state's next forward.
+  Loss forward(std::span<const int> inputs, std::span<const int> targets, State& state) const;
+  std::span<const double> nats(const State& state) const { return state.nats_; }
+  // Only up to hidden(): for generation.
+  void forward_hidden(std::span<const int> inputs, State& state) const;
+  // Log-probabilities of all words after the given token (position b * T + t): out [V].
+  void log_probabilities(const State& state, Index token, std::span<Real> out) const;
+
+  // Adds the gradient of the sum of nats that forward() on the same batch returned.
+  void backward(std::span<const int> inputs, std::span<const int> targets, State& state);
+
+ private:
+  ModelConfig config_;
+  nn::ParameterStore store_;
+  nn::Table embedding_;
+  std::unique_ptr<nn::Product> input_projection_;
+  std::deque<nn::ResidualBlock> blocks_;
+  nn::Table output_;
+};
+
+}  // namespace sluice::model

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "sluice/nn/gated_layer.h"
+
+namespace sluice::nn {
+
+struct LayerShape {
+  Index kernel = 1, channels = 1, dilation = 1;
+};
+
+// One or more gated layers inside a residual path.
+//
+//   y = (P x + h) s,   h = layers(x)
+//
+// P: identity, or where widths differ a linear layer with bias. The skip path has no dropout.
+// Shapes: x [B, T, in], y [B, T, out of the last layer]. Source: Dauphin et al. 2017, section 2 and
+// table 1 (bottlenecks); the scale s = sqrt(1/2) is Gehring et al. 2017, section 3.5.
+class ResidualBlock {
+ public:
+  ResidualBlock(const ParameterScope& scope, Index in, const std::vector<LayerShape>& layers,
+                bool weight_norm, Real scale);
+
+  // The junctions between this block's layers, and a projection's output, for one workspace.
+  struct Cache {
+    std::vector<kernels::Junction> inner;
+    kernels::Activations* projected = nullptr;
+  };
+
+  // Gives `in` the outputs that this block reads and `out` all but its outputs (those are the next
+  // reader's to ask for). `turn` counts layers over the whole model, `block` blocks.
+  void wire(Workspace& workspace, kernels::Junction& in, kernels::Junction& out, Cache& cache,
+            std::size_t& turn, std::size_t block) const;
+  void forward(kernels::Junction& in, kernels::Junction& out, Cache& cache) const;
+  // out.dz and out.dresidual are there; adds to the gradients and closes `in`.
+  void backward(kernels::Junction& out, kernels::Junction& in, Cache& cache);
+  void initialise(std::uint64_t seed, double dropout);
+
+  Index in() const { return in_; }
+  Index out() const { return layers_.back().out(); }
+
+ private:
+  Index in_;
+  Real scale_;
+  std::deque<GatedLayer> layers_;
+  std::unique_ptr<Product> projection_;
+};
+
+}  // namespace sluice::nn

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <tuple>
+#include <vector>
+
+#include "sluice/kernels/backend.h"
+
+namespace sluice::nn {
+
+// Memory of one batch in flight: every activation, saved value and gradient that forward and
+// backward pass between kernels. Laid out once for a RowMap; nothing in it grows afterwards.
+class Workspace {
+ public:
+  // For evaluation, leave out what only backward needs.
+  Workspace(kernels::Backend& backend, const kernels::RowMap& map, bool training)
+      : backend_(backend), map_(map), training_(training) {}
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+
+  kernels::Backend& backend() const { return backend_; }
+  const kernels::RowMap& map() const { return map_; }
+  bool training() const { return training_; }
+
+  kernels::Activations* stream(Index channels) { return make(channels, kernels::Form::kStream); }
+  kernels::Activations* product(Index channels) { return make(channels, kernels::Form::kProduct); }
+  // What products read; its context rows are what a stream carries from window to window.
+  kernels::Activations* operand(Index channels);
+  // Null in evaluation.
+  kernels::Activations* saved(Index channels);
+  // Gradients live briefly, so those of one width share memory, alternating between two arrays for
+  // even and odd `turn`; null in evaluation.
+  enum class Gradient { kStream, kProduct, kProjection };
+  kernels::Activations* gradient(Index channels, Gradient kind, std::size_t turn);
+
+  const std::vector<kernels::Activations*>& operands() const { return operands_; }
+
+ private:
+  kernels::Activations* make(Index channels, kernels::Form form);
+
+  kernels::Backend& backend_;
+  kernels::RowMap map_;
+  bool training_;
+  std::vector<std::unique_ptr<kernels::Activations>> all_;
+  std::vector<kernels::Activations*> operands_;
+  std::map<std::tuple<Index, Gradient, std::size_t>, kernels::Activations*> gradients_;
+};
+
+}  // namespace sluice::nn

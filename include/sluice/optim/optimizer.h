@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstdint>
+
+#include "sluice/kernels/update.h"
+#include "sluice/optim/optim_config.h"
+
+namespace sluice::optim {
+
+kernels::UpdateKind update_kind(const OptimizerConfig& config);
+
+// Arrays that a parameter store needs to train with this optimiser: value, gradient, states.
+int arrays_needed(const OptimizerConfig& config);
+
+// min(1, max_norm / (norm + 1e-6)), torch.nn.utils.clip_grad_norm_'s form; 1 when max_norm is 0.
+double clip_factor(double norm, double max_norm);
+
+// The step that divides a summed gradient by its target count, clips it and applies the optimiser.
+// grad_norm: global L2 norm per target, before the clip. update: 1 for the first applied step.
+kernels::UpdateRule update_rule(const OptimizerConfig& config, double lr, Index targets,
+                                double grad_norm, std::int64_t update);
+
+}  // namespace sluice::optim

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sluice/formats/safetensors.h"
+#include "sluice/model/gated_conv_lm.h"
+#include "sluice/train/train_state.h"
+
+namespace sluice::train {
+
+// What makes a model file self-contained besides its weights.
+struct ModelInfo {
+  std::string config;            // resolved config, JSON; opaque here
+  std::string tokenizer;         // text::Tokenizer::serialise()
+  std::vector<int> permutation;  // model id of each tokenizer id
+  std::uint64_t data_hash = 0;   // of the training text
+  std::uint64_t tokenizer_hash = 0;
+};
+
+// A model file is safetensors: the parameters under their dotted names (F32, logical shapes),
+// "sluice.tokenizer" (U8), "sluice.permutation" (I32), and in the metadata "sluice.format" "1",
+// "sluice.kind" "model" or "checkpoint", "sluice.version", "sluice.config", "sluice.state",
+// "sluice.data_hash", "sluice.tokenizer_hash". A checkpoint adds the optimiser's states as
+// "optimizer.0.NAME" and "optimizer.1.NAME". Written atomically; the error is kOutput.
+void save_model(const std::string& path, const ModelInfo& info, const TrainState& state,
+                const model::GatedConvLm& model);
+void save_checkpoint(const std::string& path, const ModelInfo& info, const TrainState& state,
+                     const model::GatedConvLm& model);
+
+// A model file or checkpoint that has been opened and verified, checksums included.
+class ModelFile {
+ public:
+  // Error kNoInput, or kBadData when damaged or not a file of ours.
+  explicit ModelFile(const std::string& path);
+
+  const std::string& path() const { return reader_.path(); }
+  bool is_checkpoint() const { return checkpoint_; }
+  const ModelInfo& info() const { return info_; }
+  const TrainState& state() const { return state_; }
+  const formats::SafetensorsReader& tensors() const { return reader_; }
+  std::uint64_t hash() const;  // of the header, which holds every tensor's checksum
+
+  // Copies the parameters, and for training the optimiser's states, into `model`. Error kBadData
+  // when a tensor is missing, left over, of another shape or type, or not finite.
+  void load(model::GatedConvLm& model, bool with_states) const;
+
+ private:
+  formats::SafetensorsReader reader_;
+  ModelInfo info_;
+  TrainState state_;
+  bool checkpoint_ = false;
+};
+
+}  // namespace sluice::train

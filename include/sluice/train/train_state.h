@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <string>
+
+namespace sluice::train {
+
+// Everything about the progress of a run besides weights and optimiser state: what a log line, a
+// schedule or a resume needs. Saved in every checkpoint; nothing else is remembered.
+struct TrainState {
+  std::int64_t step = 0;            // steps taken, skipped ones included
+  std::int64_t updates = 0;         // steps applied: the optimiser's count
+  std::uint64_t samples = 0;        // windows consumed: the data position
+  std::int64_t bad_steps = 0;       // non-finite steps so far
+  std::int64_t bad_in_a_row = 0;    //
+  double elapsed_seconds = 0;       // training and validation, over all resumes
+  std::int64_t validated_step = 0;  // the step of the last validation
+  double best_loss = std::numeric_limits<double>::infinity();  // nats per token
+  std::int64_t best_step = 0;
+  // Sums since the last row of metrics.
+  double interval_nats = 0;
+  std::int64_t interval_targets = 0;
+  double last_lr = 0, last_grad_norm = 0;
+
+  std::string to_json() const;
+  // Error kBadData naming `source` when a field is missing or of another type.
+  static TrainState from_json(const std::string& json, const std::string& source);
+  bool operator==(const TrainState&) const = default;
+};
+
+}  // namespace sluice::train

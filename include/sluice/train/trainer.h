@@ -1,0 +1,81 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+
+#include "sluice/eval/evaluation.h"
+#include "sluice/optim/optim_config.h"
+#include "sluice/text/batcher.h"
+#include "sluice/train/checkpoint.h"
+#include "sluice/train/metrics.h"
+#include "sluice/train/progress.h"
+#include "sluice/train/run_directory.h"
+#include "sluice/train/train_config.h"
+
+namespace sluice::train {
+
+// What a run is made of; all of it outlives the trainer.
+struct Run {
+  const TrainConfig& train;
+  const optim::OptimizerConfig& optimizer;
+  const optim::ScheduleConfig& schedule;
+  model::GatedConvLm& model;
+  const text::StreamBatcher& batches;
+  Index batch_size, tokens_per_sample;
+  const text::TokenFile& valid;
+  const text::Permutation& permutation;
+  int end_of_line;
+  const ModelInfo& info;
+  RunDirectory& directory;
+  ProgressBar& bar;
+  // Asked between steps and validation windows: a signal, a file STOP.
+  std::function<bool()> stop_requested;
+};
+
+// The training loop. A step: gradient of the summed nats over accumulate_steps micro-batches,
+// divided by the target count, clipped, applied. Everything that happens is a function of the
+// config and of TrainState; the same state continues with the same bits.
+class Trainer {
+ public:
+  enum class Outcome { kFinished, kStopped };
+
+  // state: from a checkpoint whose weights and optimiser states are in the model, or a fresh one.
+  Trainer(const Run& run, const TrainState& state);
+  // Until a limit is reached (kFinished) or a stop is asked for (kStopped); saved in both cases.
+  // Errors: kDiverged after max_bad_steps non-finite steps in a row; kOutput when the first or the
+  // last checkpoint cannot be written (one in between is retried at the next interval).
+  Outcome run();
+
+  const TrainState& state() const { return state_; }
+
+ private:
+  void step();
+  bool apply(double nats, Index targets);
+  // False when stopped halfway; it is then done after the resume.
+  bool validate();
+  void save(bool must_succeed);
+  void save_best();
+  void log_step();
+  void check_divergence() const;
+  double progress(double steps_ahead) const;
+  double epochs() const;
+  bool due(Index every) const { return state_.step % every == 0 || progress(0) >= 1; }
+  double seconds() const;
+  double remaining_seconds() const;
+  Index samples_per_step() const { return run_.batch_size * run_.train.accumulate_steps; }
+
+  Run run_;
+  TrainState state_;
+  Metrics metrics_;
+  text::Batch batch_;
+  std::unique_ptr<model::GatedConvLm::State> memory_;
+  std::chrono::steady_clock::time_point started_;
+  double seconds_before_ = 0, progress_at_start_ = 0;
+  std::uint64_t last_sample_ = 0;  // with which max_epochs ends
+  // Speed over the rows since the last log, without validation and saving.
+  double interval_seconds_ = 0, interval_tokens_ = 0, tokens_per_second_ = 0;
+  bool metrics_warned_ = false;
+};
+
+}  // namespace sluice::train

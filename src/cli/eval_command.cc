@@ -1,0 +1,129 @@
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+#include <cmath>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "sluice/base/file.h"
+#include "sluice/config/open_model.h"
+#include "sluice/eval/evaluation.h"
+#include "src/cli/commands.h"
+#include "src/cli/logging.h"
+#include "src/cli/model_arguments.h"
+#include "src/cli/options.h"
+#include "src/cli/output.h"
+
+namespace sluice::cli {
+namespace {
+
+struct EvalArguments {
+  ModelArguments model;
+  std::vector<std::string> files;
+  bool json = false;
+};
+
+// The frozen keys of `eval --json`.
+nlohmann::ordered_json figures(const eval::Totals& totals, const config::OpenModel& model,
+                               const std::vector<std::string>& files, double seconds) {
+  const auto finite = [](double value) {
+    return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr);
+  };
+  const auto& tokenizer = *model.parts.tokenizer;
+  return {
+      {"perplexity", finite(eval::perplexity(totals))},
+      {"perplexity_stderr", finite(eval::perplexity_stderr(totals))},
+      {"nll_nats_total", totals.nats},
+      {"nats_per_token", eval::nats_per_token(totals)},
+      {"tokens", totals.tokens},
+      {"word_perplexity", finite(eval::word_perplexity(totals))},
+      {"words", totals.counts.words},
+      {"bits_per_byte", eval::bits_per_byte(totals)},
+      {"bytes", totals.counts.bytes},
+      {"bits_per_char", eval::bits_per_char(totals)},
+      {"chars", totals.counts.chars},
+      {"lines", totals.counts.lines},
+      {"oov", totals.oov},
+      {"unk_literal", totals.literal_unknowns},
+      {"perplexity_excl_oov", finite(eval::perplexity_excl_oov(totals))},
+      {"mode", "stream"},
+      {"receptive_field", model::receptive_field(model.parts.config.model)},
+      {"context", nullptr},
+      {"precision", "f32"},
+      {"vocab_size", tokenizer.size()},
+      {"lossless", tokenizer.lossless() && totals.oov == 0},
+      {"step", model.file.state().step},
+      {"files", files},
+      {"seconds", seconds},
+      {"tokens_per_second", static_cast<double>(totals.tokens) / seconds},
+      {"model_hash", to_hex(model.file.hash())},
+      {"data_hash", to_hex(totals.counts.hash)},
+      {"tokenizer_hash", to_hex(tokenizer.hash())},
+      {"version", SLUICE_VERSION},
+  };
+}
+
+// For people: a figure a line, perplexity last.
+std::string report(const eval::Totals& totals, const config::OpenModel& model, double seconds) {
+  const auto& tokenizer = *model.parts.tokenizer;
+  std::string text = fmt::format(
+      "tokens           {} ({} lines, {} words, {} characters, {} bytes)\n"
+      "out of vocabulary {} of {} tokens; <unk> spelt in the text: {}\n"
+      "context          carried over the whole text; receptive field {} tokens\n"
+      "nats per token   {:.5f}\n"
+      "bits per byte    {:.5f}\n"
+      "bits per char    {:.5f}\n"
+      "word perplexity  {:.3f}   exp(nats / (words + lines))\n",
+      totals.tokens, totals.counts.lines, totals.counts.words, totals.counts.chars,
+      totals.counts.bytes, totals.oov, totals.tokens, totals.literal_unknowns,
+      model::receptive_field(model.parts.config.model), eval::nats_per_token(totals),
+      eval::bits_per_byte(totals), eval::bits_per_char(totals), eval::word_perplexity(totals));
+  if (totals.oov > 0) {
+    text += fmt::format("without OOVs     {:.3f}\n", eval::perplexity_excl_oov(totals));
+  }
+  if (!tokenizer.lossless()) {
+    text += "LOSSY            the tokenizer does not keep whitespace: compare word perplexity\n";
+  }
+  text += fmt::format("speed            {} tokens/s in f32, {}\n",
+                      train::format_count(static_cast<double>(totals.tokens) / seconds),
+                      train::format_duration(seconds));
+  return text + fmt::format("perplexity       {:.4f} ± {:.4f}\n", eval::perplexity(totals),
+                            eval::perplexity_stderr(totals));
+}
+
+ExitCode run_eval(const EvalArguments& arguments, Output& out) {
+  train::ProgressBar bar(wants_bar(arguments.model.verbosity));
+  start_logging(arguments.model.verbosity, bar);
+  ThreadPool pool(arguments.model.thread_count());
+  const auto backend = kernels::make_reference_backend(pool);
+  const config::OpenModel model = config::open_model(arguments.model.path(), *backend);
+  const auto begin = std::chrono::steady_clock::now();
+  const eval::Totals totals = eval::evaluate(
+      *model.network, model.parts.permutation, *model.parts.tokenizer, arguments.files,
+      [&](std::uint64_t tokens) {
+        bar.show(0, fmt::format("{} tokens", train::format_count(static_cast<double>(tokens))));
+        return true;
+      });
+  bar.clear();
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  out.write(arguments.json ? figures(totals, model, arguments.files, seconds).dump() + "\n"
+                           : report(totals, model, seconds));
+  return ExitCode::kDone;
+}
+
+}  // namespace
+
+Action set_up_eval(CLI::App& command) {
+  auto arguments = std::make_shared<EvalArguments>();
+  add_model_arguments(command, arguments->model);
+  add_flag(command, "--json", arguments->json, "one JSON object instead of a table");
+  add_positional_list(command, "FILE", arguments->files,
+                      "text, one corpus in the order given; - is standard input",
+                      Presence::kRequired);
+  return [arguments](Output& out) { return run_eval(*arguments, out); };
+}
+
+}  // namespace sluice::cli

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "src/cli/logging.h"
+#include "src/cli/options.h"
+
+namespace sluice::cli {
+
+// The arguments of every command that computes with a model.
+struct ModelArguments {
+  std::optional<std::string> model;
+  std::string which = "best";
+  Index threads = 0;
+  Verbosity verbosity;
+
+  std::string path() const;  // of the model file; Error kNoInput, kUsage
+  int thread_count() const;
+};
+
+void add_model_arguments(CLI::App& command, ModelArguments& arguments);
+void add_verbosity(CLI::App& command, Verbosity& verbosity);
+void add_threads(CLI::App& command, Index& threads);
+
+}  // namespace sluice::cli

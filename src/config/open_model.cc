@@ -1,0 +1,60 @@
+#include "sluice/config/open_model.h"
+
+#include <filesystem>
+
+#include "sluice/base/error.h"
+#include "sluice/train/run_directory.h"
+
+namespace sluice::config {
+
+std::string model_path(const std::string& model, Which which) {
+  if (!std::filesystem::is_directory(model)) return model;
+  if (!train::RunDirectory::is_run(model)) {
+    throw Error(ExitCode::kNoInput, "{}: not a run directory (expected checkpoints and a model)",
+                model);
+  }
+  const train::RunDirectory run = train::RunDirectory::open_to_read(model);
+  if (which == Which::kBest && std::filesystem::exists(run.best_path())) return run.best_path();
+  const auto checkpoints = run.checkpoints();
+  if (which == Which::kLast && !checkpoints.empty()) return checkpoints.front().path;
+  throw Error(ExitCode::kNoInput,
+              which == Which::kBest
+                  ? "{}: no best model yet: the run has not validated; try --which last"
+                  : "{}: no checkpoint yet",
+              model);
+}
+
+ModelParts model_parts(const train::ModelFile& file) {
+  const train::ModelInfo& info = file.info();
+  const std::string source = file.path() + ": config";
+  ModelParts parts;
+  try {
+    parts.config = parse_config(info.config, source);
+    check_config(parts.config);
+  } catch (const Error& error) {
+    // The same words, but it is the file that is wrong, not the user.
+    throw Error(ExitCode::kBadData, error.what());
+  }
+  parts.tokenizer = text::restore_tokenizer(info.tokenizer, file.path() + ": tokenizer");
+  if (parts.tokenizer->hash() != info.tokenizer_hash) {
+    throw Error(ExitCode::kBadData, "{}: tokenizer: not the one that the model was trained with",
+                file.path());
+  }
+  parts.permutation = text::Permutation(info.permutation);
+  if (parts.permutation.size() != parts.tokenizer->size()) {
+    throw Error(ExitCode::kBadData, "{}: permutation: size (expected {}, found {})", file.path(),
+                parts.tokenizer->size(), parts.permutation.size());
+  }
+  return parts;
+}
+
+OpenModel open_model(const std::string& path, kernels::Backend& backend) {
+  train::ModelFile file(path);
+  ModelParts parts = model_parts(file);
+  auto network =
+      std::make_unique<model::GatedConvLm>(parts.config.model, parts.tokenizer->size(), backend, 1);
+  file.load(*network, false);
+  return {std::move(file), std::move(parts), std::move(network)};
+}
+
+}  // namespace sluice::config

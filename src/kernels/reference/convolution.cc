@@ -1,0 +1,141 @@
+// Causal convolution as products on overlapping windows: with dilation 1 the k rows that one output
+// row reads are adjacent in memory, so the unfolded input is the input itself with a row stride of
+// one row. Dilated convolutions take one product per tap.
+#include <cassert>
+
+#include "reference_backend.h"
+
+namespace sluice::kernels::reference {
+namespace {
+
+// Below this many rows a batch is cut over channels instead of rows (decoding).
+constexpr Index kFewRows = 16;
+
+ConstStrided tap_weights(const ProductWeights& w, Index tap, Index begin, Index end) {
+  const Index columns = w.shape.columns();
+  return {w.v()[Array::kValue] + tap * w.shape.in * columns + begin, w.shape.in, end - begin,
+          Eigen::OuterStride<>(columns)};
+}
+
+// z = columns [begin, end) of the product for rows [first, first + z.rows()).
+void product(const RowActivations& x, const ProductWeights& w, Index first, Index begin, Index end,
+             Strided z) {
+  const ConvShape& shape = w.shape;
+  const Index columns = shape.columns();
+  if (shape.dilation == 1 || shape.taps == 1) {
+    const ConstStrided windows(x.row(first - shape.reach()), z.rows(), shape.taps * shape.in,
+                               Eigen::OuterStride<>(shape.in));
+    const ConstStrided all(w.v()[Array::kValue] + begin, shape.taps * shape.in, end - begin,
+                           Eigen::OuterStride<>(columns));
+    z.noalias() = windows * all;
+    return;
+  }
+  for (Index tap = 0; tap < shape.taps; ++tap) {
+    const Index shift = (shape.taps - 1 - tap) * shape.dilation;
+    const auto rows = x.rows(first - shift, z.rows());
+    if (tap == 0) {
+      z.noalias() = rows * tap_weights(w, tap, begin, end);
+    } else {
+      z.noalias() += rows * tap_weights(w, tap, begin, end);
+    }
+  }
+}
+
+}  // namespace
+
+void ReferenceBackend::conv_forward(const Activations& x, const Weights& weights, Junction& out) {
+  const auto& w = static_cast<const ProductWeights&>(weights);
+  const RowActivations& in = rows_of(x);
+  assert(in.width() == w.shape.in && x.map().context >= w.shape.reach() && !w.stale);
+  const RowJunction junction(out);
+  const Index n = w.shape.out, columns = w.shape.columns();
+  const bool few = in.span() <= kFewRows;
+  const Chunks rows = few ? Chunks{in.span(), in.span()} : row_chunks(in.span());
+  const Chunks channels = {n, few ? std::max<Index>(32, (n + 15) / 16) : n};
+  reserve_scratch(rows.size * columns);
+  pool_.run(rows.count() * channels.count(), [&](Index chunk, int worker) {
+    const Index row_chunk = chunk / channels.count(), part = chunk % channels.count();
+    const Index first = rows.begin(row_chunk), count = rows.length(row_chunk);
+    const Index begin = channels.begin(part), end = channels.end(part), width = end - begin;
+    Real* z = scratch(worker, rows.size * columns);
+    // [a | b] of these channels side by side.
+    const Index pitch = w.shape.paired ? 2 * width : width;
+    if (width == n) {
+      product(in, w, first, 0, columns, {z, count, columns, Eigen::OuterStride<>(pitch)});
+    } else {
+      product(in, w, first, begin, end, {z, count, width, Eigen::OuterStride<>(pitch)});
+      if (w.shape.paired) {
+        product(in, w, first, n + begin, n + end,
+                {z + width, count, width, Eigen::OuterStride<>(pitch)});
+      }
+    }
+    for (Index i = 0; i < count; ++i) {
+      if (in.is_context(first + i)) continue;
+      junction.forward(first + i, begin, end, z + i * pitch, z + i * pitch + width);
+    }
+  });
+  junction.finish_forward();
+}
+
+void ReferenceBackend::conv_backward_weights(const Activations& x, const Activations& dz,
+                                             Weights& weights) {
+  auto& w = static_cast<ProductWeights&>(weights);
+  const RowActivations &in = rows_of(x), &dout = rows_of(dz);
+  const ConvShape& shape = w.shape;
+  const Index columns = shape.columns(), rows = in.span();
+  assert(dout.width() == columns && in.width() == shape.in);
+  const Chunks panels = {shape.in, 128};
+  const Index count = panels.count() * shape.taps;
+  const bool normed = w.g() != nullptr;
+  AlignedBuffer partial(normed ? count * columns : 0);
+  pool_.run(count, [&](Index chunk, int) {
+    const Index tap = chunk / panels.count(), panel = chunk % panels.count();
+    const Index begin = panels.begin(panel), length = panels.length(panel);
+    const Index offset = (tap * shape.in + begin) * columns;
+    const ConstStrided from(in.row(-(shape.taps - 1 - tap) * shape.dilation) + begin, rows, length,
+                            Eigen::OuterStride<>(shape.in));
+    Strided dw(w.v()[Array::kGradient] + offset, length, columns, Eigen::OuterStride<>(columns));
+    // Context rows of dz are zero, so what stands beside them does not count.
+    if (w.has_gradient) {
+      dw.noalias() += from.transpose() * dout.rows(0, rows);
+    } else {
+      dw.noalias() = from.transpose() * dout.rows(0, rows);
+    }
+    if (!normed) return;
+    const ConstStrided v(w.v()[Array::kValue] + offset, length, columns,
+                         Eigen::OuterStride<>(columns));
+    Row dot(partial.data() + chunk * columns, columns);
+    for (Index i = 0; i < length; ++i) dot += dw.row(i).array() * v.row(i).array();
+  });
+  w.has_gradient = true;
+  if (!normed) return;
+  for (Index column = 0; column < columns; ++column) {
+    double dot = 0;
+    for (Index chunk = 0; chunk < count; ++chunk) dot += partial.data()[chunk * columns + column];
+    w.dot[static_cast<std::size_t>(column)] = dot;
+    const Real gain = floored((*w.g())[Array::kValue][column]);
+    (*w.g())[Array::kGradient][column] = static_cast<Real>(dot / gain);
+  }
+}
+
+void ReferenceBackend::conv_backward_data(const Activations& dz, const Weights& weights,
+                                          Junction& below, Into into) {
+  const auto& w = static_cast<const ProductWeights&>(weights);
+  const RowActivations& dout = rows_of(dz);
+  const ConvShape& shape = w.shape;
+  assert(dout.width() == shape.columns() && dz.map().context >= shape.reach());
+  // dx[r] = sum_j dz[r + (k-1-j) d] W_j^T; the rows behind a sequence's end are zero.
+  backward_rows(below, into, [&](Index first, Strided out) {
+    for (Index tap = 0; tap < shape.taps; ++tap) {
+      const auto rows = dout.rows(first + (shape.taps - 1 - tap) * shape.dilation, out.rows());
+      const auto transposed = tap_weights(w, tap, 0, shape.columns()).transpose();
+      if (tap == 0) {
+        out.noalias() = rows * transposed;
+      } else {
+        out.noalias() += rows * transposed;
+      }
+    }
+  });
+}
+
+}  // namespace sluice::kernels::reference

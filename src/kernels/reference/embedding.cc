@@ -1,0 +1,50 @@
+#include <cassert>
+
+#include "reference_backend.h"
+
+namespace sluice::kernels::reference {
+
+void ReferenceBackend::embed(const Weights& table, std::span<const int> ids, Junction& out) {
+  const auto& w = static_cast<const TableWeights&>(table);
+  const RowActivations& shape = rows_of(*out.dropped);
+  assert(static_cast<Index>(ids.size()) == shape.map().tokens());
+  const RowJunction junction(out);
+  const Chunks chunks = row_chunks(shape.span());
+  const Index width = w.shape.width;
+  reserve_scratch(width);
+  pool_.run(chunks.count(), [&](Index chunk, int worker) {
+    Real* z = scratch(worker, width);
+    for (Index row = chunks.begin(chunk); row < chunks.end(chunk); ++row) {
+      if (shape.is_context(row)) continue;
+      const Index id = ids[static_cast<std::size_t>(shape.token(row))];
+      assert(id >= 0 && id < w.shape.rows);
+      const Real* from = w.v()[Array::kValue] + id * width;
+      std::copy(from, from + width, z);
+      junction.forward(row, 0, width, z, nullptr);
+    }
+  });
+  junction.finish_forward();
+}
+
+void ReferenceBackend::embed_backward(const Activations& dz, std::span<const int> ids,
+                                      Weights& table) {
+  auto& w = static_cast<TableWeights&>(table);
+  const RowActivations& from = rows_of(dz);
+  const Index width = w.shape.width;
+  // Cut over channels, so that each sum has one writer that runs through the tokens in order.
+  const Chunks chunks = {width, 32};
+  pool_.run(chunks.count(), [&](Index chunk, int) {
+    const Index begin = chunks.begin(chunk), length = chunks.length(chunk);
+    Strided gradient(w.v()[Array::kGradient] + begin, w.shape.rows, length,
+                     Eigen::OuterStride<>(width));
+    if (!w.has_gradient) gradient.setZero();
+    for (Index row = 0; row < from.span(); ++row) {
+      if (from.is_context(row)) continue;
+      const Index id = ids[static_cast<std::size_t>(from.token(row))];
+      gradient.row(id).array() += ConstRow(from.row(row) + begin, length);
+    }
+  });
+  w.has_gradient = true;
+}
+
+}  // namespace sluice::kernels::reference

@@ -1,0 +1,126 @@
+#include "reference_backend.h"
+
+#include <algorithm>
+#include <cassert>
+
+namespace sluice::kernels {
+namespace reference {
+
+RowActivations::RowActivations(const RowMap& map, Index channels, Form form)
+    : Activations(map, channels, form),
+      width_(form == Form::kSaved ? 2 * channels : channels),
+      data_((map.sequences * (map.context + map.time) + map.context) * width_) {}
+
+ProductWeights::ProductWeights(const ConvShape& conv, const Slices& value, const Slices* gain,
+                               const Slices* bias)
+    : Weights(value, gain, bias), shape(conv) {
+  if (gain == nullptr) return;
+  const auto columns = static_cast<std::size_t>(conv.columns());
+  norm2.resize(columns);
+  scale.resize(columns);
+  dot.resize(columns);
+}
+
+std::unique_ptr<Activations> ReferenceBackend::activations(const RowMap& map, Index channels,
+                                                           Form form) {
+  return std::make_unique<RowActivations>(map, channels, form);
+}
+
+std::unique_ptr<Weights> ReferenceBackend::weights(const ConvShape& shape, const Slices& v,
+                                                   const Slices* g, const Slices* b) {
+  return std::make_unique<ProductWeights>(shape, v, g, b);
+}
+
+std::unique_ptr<Weights> ReferenceBackend::table(const TableShape& shape, const Slices& v,
+                                                 const Slices* b) {
+  return std::make_unique<TableWeights>(shape, v, b);
+}
+
+std::unique_ptr<SoftmaxTape> ReferenceBackend::softmax_tape() {
+  return std::make_unique<BlockTape>();
+}
+
+void ReferenceBackend::load(Weights& weights, Array array, std::span<const Real> logical) {
+  std::copy(logical.begin(), logical.end(), weights.v()[array]);
+  weights.stale = true;
+}
+
+void ReferenceBackend::store(const Weights& weights, Array array, std::span<Real> logical) const {
+  const Real* from = weights.v()[array];
+  std::copy(from, from + logical.size(), logical.begin());
+  if (array != Array::kGradient || weights.g() == nullptr) return;
+  // dL/dv = dw' - v (dw' . v) / |v|^2.
+  const auto& product = static_cast<const ProductWeights&>(weights);
+  const auto columns = static_cast<std::size_t>(product.shape.columns());
+  const Real* v = weights.v()[Array::kValue];
+  for (std::size_t i = 0; i < logical.size(); ++i) {
+    const std::size_t column = i % columns;
+    logical[i] -= static_cast<Real>(v[i] * product.dot[column] / product.norm2[column]);
+  }
+}
+
+void ReferenceBackend::load(Activations& to, std::span<const Real> logical) {
+  RowActivations& rows = rows_of(to);
+  assert(static_cast<Index>(logical.size()) == to.map().tokens() * rows.width());
+  for (Index r = 0; r < rows.span(); ++r) {
+    if (rows.is_context(r)) continue;
+    const Real* from = logical.data() + rows.token(r) * rows.width();
+    std::copy(from, from + rows.width(), rows.row(r));
+  }
+  to.written = true;
+}
+
+void ReferenceBackend::store(const Activations& from, std::span<Real> logical) const {
+  const RowActivations& rows = rows_of(from);
+  assert(static_cast<Index>(logical.size()) == from.map().tokens() * rows.width());
+  for (Index r = 0; r < rows.span(); ++r) {
+    if (rows.is_context(r)) continue;
+    std::copy(rows.row(r), rows.row(r) + rows.width(),
+              logical.data() + rows.token(r) * rows.width());
+  }
+}
+
+void ReferenceBackend::carry_context(const Activations& from, Activations& to) {
+  const RowActivations& source = rows_of(from);
+  const RowActivations& target = rows_of(to);
+  assert(from.map().context == to.map().context && source.width() == target.width());
+  assert(from.map().sequences == to.map().sequences);
+  const Index context = from.map().context, width = source.width();
+  for (Index sequence = 0; sequence < from.map().sequences; ++sequence) {
+    // Rows [time, time + context) of a sequence, counted from its first context row. The target
+    // lies before the source when both are one array: copy forward.
+    const Real* begin = source.base() + (sequence * source.pitch() + from.map().time) * width;
+    Real* out = target.base() + sequence * target.pitch() * width;
+    std::copy(begin, begin + context * width, out);
+  }
+}
+
+void ReferenceBackend::clear_context(Activations& to) {
+  const RowActivations& target = rows_of(to);
+  for (Index sequence = 0; sequence < to.map().sequences; ++sequence) {
+    Real* out = target.base() + sequence * target.pitch() * target.width();
+    std::fill(out, out + to.map().context * target.width(), Real(0));
+  }
+}
+
+Real* ReferenceBackend::scratch(int worker, Index size) {
+  AlignedBuffer& buffer = scratch_[static_cast<std::size_t>(worker)];
+  assert(buffer.size() >= size);
+  (void)size;
+  return buffer.data();
+}
+
+void ReferenceBackend::reserve_scratch(Index size) {
+  scratch_.resize(static_cast<std::size_t>(pool_.size()));
+  for (AlignedBuffer& buffer : scratch_) {
+    if (buffer.size() < size) buffer = AlignedBuffer(size);
+  }
+}
+
+}  // namespace reference
+
+std::unique_ptr<Backend> make_reference_backend(ThreadPool& pool) {
+  return std::make_unique<reference::ReferenceBackend>(pool);
+}
+
+}  // namespace sluice::kernels

@@ -1,0 +1,170 @@
+#pragma once
+
+#include <Eigen/Core>
+#include <algorithm>
+#include <functional>
+#include <vector>
+
+#include "sluice/base/aligned_buffer.h"
+#include "sluice/kernels/backend.h"
+
+// The reference backend's own types. Activations: one list of rows, row-major, P zero rows behind
+// the last so that backward-data windows need no edge case. v: logical order, i.e. a row-major
+// matrix [taps * in, columns] or [rows, width].
+namespace sluice::kernels::reference {
+
+using Matrix = Eigen::Matrix<Real, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using Strided = Eigen::Map<Matrix, Eigen::Unaligned, Eigen::OuterStride<>>;
+using ConstStrided = Eigen::Map<const Matrix, Eigen::Unaligned, Eigen::OuterStride<>>;
+using Row = Eigen::Map<Eigen::Array<Real, 1, Eigen::Dynamic>>;
+using ConstRow = Eigen::Map<const Eigen::Array<Real, 1, Eigen::Dynamic>>;
+
+// Chunks of a fixed grid, a function of the shape alone (base/thread_pool.h).
+struct Chunks {
+  Index total, size;
+  Index count() const { return (total + size - 1) / size; }
+  Index begin(Index chunk) const { return chunk * size; }
+  Index end(Index chunk) const { return std::min(total, (chunk + 1) * size); }
+  Index length(Index chunk) const { return end(chunk) - begin(chunk); }
+};
+
+// Rows per chunk: large enough that packing the other operand of a product is cheap, small enough
+// for several chunks per core.
+inline Chunks row_chunks(Index rows) { return {rows, std::clamp<Index>((rows + 7) / 8, 32, 384)}; }
+
+class RowActivations : public Activations {
+ public:
+  RowActivations(const RowMap& map, Index channels, Form form);
+  Index width() const { return width_; }
+  Index pitch() const { return map().context + map().time; }  // rows of one sequence
+  // Rows from the first token of the first sequence to the last token of the last one; context rows
+  // in between are part of it. Row numbers count from there.
+  Index span() const { return map().sequences * pitch() - map().context; }
+  bool is_context(Index row) const { return row % pitch() >= map().time; }
+  Index token(Index row) const { return row / pitch() * map().time + row % pitch(); }
+  Real* row(Index row) const { return data_.data() + (row + map().context) * width_; }
+  Real* base() const { return data_.data(); }
+  ConstStrided rows(Index first, Index count) const {
+    return {row(first), count, width_, Eigen::OuterStride<>(width_)};
+  }
+
+ private:
+  Index width_;
+  AlignedBuffer data_;
+};
+
+struct ProductWeights : Weights {
+  ProductWeights(const ConvShape& conv, const Slices& value, const Slices* gain,
+                 const Slices* bias);
+  ConvShape shape;
+  std::vector<double> norm2;  // |v|^2 per column; empty without weight norm
+  std::vector<Real> scale;    // s per column; empty: 1
+  std::vector<double> dot;    // dw' . v per column, of the gradient as it stands
+};
+
+struct TableWeights : Weights {
+  TableWeights(const TableShape& table, const Slices& value, const Slices* bias)
+      : Weights(value, nullptr, bias), shape(table) {}
+  TableShape shape;
+};
+
+// exp(z - block maximum) of every row, panel by panel (a panel: a range of the vocabulary).
+struct BlockTape : SoftmaxTape {
+  std::vector<AlignedBuffer> panels;  // each [rows, width of the panel]
+  std::vector<Real> block_max;        // [panels, rows]
+  std::vector<Real> target_logit;     // [rows]
+  std::vector<double> log_sum;        // [rows]; in float, p would be off by the last place
+
+  void resize(Index rows, const Chunks& panels_of, bool keep_panels);
+};
+
+// Gain with the floor that lets a zero gain move again.
+inline Real floored(Real gain) {
+  constexpr Real kFloor = Real(1e-20);
+  if (gain >= 0) return gain < kFloor ? kFloor : gain;
+  return gain > -kFloor ? -kFloor : gain;
+}
+
+// A junction with its arrays resolved to this backend's types, and the per-row work on both sides.
+class RowJunction {
+ public:
+  explicit RowJunction(const Junction& junction);
+  // Channels [begin, end) of one row; a and b: the product's halves for these, overwritten.
+  void forward(Index row, Index begin, Index end, Real* a, Real* b) const;
+  // Closes one row: `product` is the last reader's gradient, d memory for `channels()` numbers.
+  // Adds to the bias sums, which may be null.
+  void backward(Index row, const Real* product, Real* bias_sum, Real* residual_bias_sum,
+                Real* d) const;
+  void finish_forward() const;
+  void finish_backward() const;
+  Index channels() const { return channels_; }
+  Index columns() const { return junction_.gate == Gate::kGlu ? 2 * channels_ : channels_; }
+
+ private:
+  void gate_backward(Index row, const Real* d, Real* bias_sum) const;
+
+  Junction junction_;
+  Index channels_ = 0;
+  Index pitch_ = 0;
+  const ProductWeights *producer_ = nullptr, *residual_producer_ = nullptr;
+};
+
+class ReferenceBackend : public Backend {
+ public:
+  explicit ReferenceBackend(ThreadPool& pool) : pool_(pool) {}
+
+  std::string_view name() const override { return "reference"; }
+  Index elements(const ConvShape& shape) const override { return shape.elements(); }
+  Index elements(const TableShape& shape) const override { return shape.elements(); }
+  std::unique_ptr<Activations> activations(const RowMap& map, Index channels, Form form) override;
+  std::unique_ptr<Weights> weights(const ConvShape& shape, const Slices& v, const Slices* g,
+                                   const Slices* b) override;
+  std::unique_ptr<Weights> table(const TableShape& shape, const Slices& v,
+                                 const Slices* b) override;
+  std::unique_ptr<SoftmaxTape> softmax_tape() override;
+  void load(Weights& weights, Array array, std::span<const Real> logical) override;
+  void store(const Weights& weights, Array array, std::span<Real> logical) const override;
+  void load(Activations& to, std::span<const Real> logical) override;
+  void store(const Activations& from, std::span<Real> logical) const override;
+  void refresh(Weights& weights) override;
+  void embed(const Weights& table, std::span<const int> ids, Junction& out) override;
+  void embed_backward(const Activations& dz, std::span<const int> ids, Weights& table) override;
+  void conv_forward(const Activations& x, const Weights& weights, Junction& out) override;
+  void conv_backward_weights(const Activations& x, const Activations& dz,
+                             Weights& weights) override;
+  void conv_backward_data(const Activations& dz, const Weights& weights, Junction& below,
+                          Into into) override;
+  void carry_context(const Activations& from, Activations& to) override;
+  void clear_context(Activations& to) override;
+  void softmax_forward(const Activations& x, const Weights& table, std::span<const int> targets,
+                       std::span<double> nats, SoftmaxTape* tape) override;
+  void softmax_backward(SoftmaxTape& tape, const Activations& x, std::span<const int> targets,
+                        Weights& table, Junction& below, Into into) override;
+  void log_probabilities(const Activations& x, const Weights& table, std::span<const Index> tokens,
+                         std::span<Real> out) override;
+  double squared_norm(const Weights& weights) override;
+  void update(Weights& weights, const UpdateRule& rule) override;
+  void discard_gradient(Weights& weights) override;
+
+ private:
+  // Adds a reader's gradient to `below`: for each chunk of rows, product(first, out) sets out.
+  using RowProduct = std::function<void(Index first, Strided out)>;
+  void backward_rows(Junction& below, Into into, const RowProduct& product);
+  void close_rows(Junction& below, const RowProduct& product);
+  static void softmax_gradient(BlockTape& tape, Index panel, const Chunks& panels,
+                               const RowActivations& x, std::span<const int> targets);
+  void update_normed(ProductWeights& weights, const UpdateRule& rule);
+  // Memory of one worker; reserved before a job, because chunks must not throw.
+  void reserve_scratch(Index size);
+  Real* scratch(int worker, Index size);
+
+  ThreadPool& pool_;
+  std::vector<AlignedBuffer> scratch_;
+};
+
+inline RowActivations& rows_of(Activations& x) { return static_cast<RowActivations&>(x); }
+inline const RowActivations& rows_of(const Activations& x) {
+  return static_cast<const RowActivations&>(x);
+}
+
+}  // namespace sluice::kernels::reference

@@ -1,0 +1,172 @@
+#include "sluice/model/gated_conv_lm.h"
+
+#include <cassert>
+#include <cmath>
+
+#include "sluice/base/random.h"
+
+namespace sluice::model {
+
+using kernels::Into;
+using kernels::Junction;
+using nn::ParameterScope;
+using Gradient = nn::Workspace::Gradient;
+
+GatedConvLm::GatedConvLm(const ModelConfig& config, Index vocabulary, kernels::Backend& backend,
+                         int arrays)
+    : config_(config),
+      store_(backend),
+      embedding_(ParameterScope(store_, "embedding"),
+                 {.rows = vocabulary, .width = config.embedding_dim}, false),
+      input_projection_(
+          has_input_projection(config)
+              ? std::make_unique<nn::Product>(
+                    ParameterScope(store_, "input_projection"),
+                    kernels::ConvShape{.in = config.embedding_dim, .out = first_width(config)},
+                    config.norm == Norm::kWeight)
+              : nullptr),
+      output_([&] {
+        // Declared after the blocks: the list of parameters runs from input to output.
+        Index width = first_width(config);
+        for (const BlockConfig& block : expanded_blocks(config)) {
+          std::vector<nn::LayerShape> layers;
+          for (const LayerConfig& layer : block.layers) {
+            layers.push_back({layer.kernel, layer.channels, layer.dilation});
+          }
+          blocks_.emplace_back(ParameterScope(store_, "blocks") / std::to_string(blocks_.size()),
+                               width, layers, config.norm == Norm::kWeight,
+                               static_cast<Real>(config.residual_scale));
+          width = blocks_.back().out();
+        }
+        return nn::Table(ParameterScope(store_, "output"), {.rows = vocabulary, .width = width},
+                         config.output.bias);
+      }()) {
+  store_.allocate(arrays);
+}
+
+void GatedConvLm::initialise(std::uint64_t seed) {
+  const DropoutConfig& dropout = config_.dropout;
+  const auto linear = [](double rate, Index in) {
+    return std::sqrt((1 - rate) / static_cast<double>(in));
+  };
+  embedding_.initialise(seed, 0.1);
+  if (input_projection_ != nullptr) {
+    input_projection_->initialise(seed, linear(dropout.embedding, config_.embedding_dim));
+  }
+  for (nn::ResidualBlock& block : blocks_) block.initialise(seed, dropout.layer);
+  output_.initialise(seed, linear(dropout.output, output_.shape().width));
+}
+
+GatedConvLm::State::State(const GatedConvLm& model, Index sequences, Index time, bool training)
+    : model_(&model),
+      workspace_(model.backend(),
+                 {.sequences = sequences, .time = time, .context = context_rows(model.config_)},
+                 training),
+      boundaries_(model.blocks_.size() + 1),
+      caches_(model.blocks_.size()),
+      tape_(training ? model.backend().softmax_tape() : nullptr),
+      nats_(static_cast<std::size_t>(sequences * time)) {
+  std::size_t turn = 0;
+  const Index width = model.config_.embedding_dim;
+  Junction& first = model.input_projection_ != nullptr ? embedding_ : boundaries_.front();
+  first.dz = workspace_.gradient(width, Gradient::kProduct, turn++);
+  if (model.input_projection_ != nullptr) {
+    embedding_.dropped = workspace_.operand(width);
+    boundaries_.front().producer = &model.input_projection_->weights();
+    boundaries_.front().dz =
+        workspace_.gradient(first_width(model.config_), Gradient::kProduct, turn++);
+  }
+  for (std::size_t i = 0; i < model.blocks_.size(); ++i) {
+    model.blocks_[i].wire(workspace_, boundaries_[i], boundaries_[i + 1], caches_[i], turn, i);
+  }
+  output_ = &boundaries_.back();
+  output_->dropped = workspace_.operand(model.output_.shape().width);
+  clear_context();
+}
+
+std::unique_ptr<GatedConvLm::State> GatedConvLm::state(Index sequences, Index time,
+                                                       bool training) const {
+  return std::unique_ptr<State>(new State(*this, sequences, time, training));
+}
+
+void GatedConvLm::State::set_dropout(std::uint64_t seed, std::uint64_t step,
+                                     std::uint64_t first_sequence) {
+  const std::uint64_t key = derive_key(derive_key(seed, "dropout"), step);
+  std::uint64_t place = 0;
+  const auto set = [&](kernels::Dropout& dropout, double rate) {
+    dropout = {.key = derive_key(key, place++), .rate = rate, .first_sequence = first_sequence};
+  };
+  const DropoutConfig& rates = model_->config_.dropout;
+  set(model_->input_projection_ != nullptr ? embedding_.self : boundaries_.front().self,
+      rates.embedding);
+  for (std::size_t i = 0; i < caches_.size(); ++i) {
+    set(boundaries_[i].next, rates.layer);
+    for (Junction& inner : caches_[i].inner) set(inner.next, rates.layer);
+  }
+  set(output_->next, rates.output);
+}
+
+void GatedConvLm::State::carry_context(const State& from) {
+  const auto& source = from.workspace_.operands();
+  const auto& target = workspace_.operands();
+  assert(source.size() == target.size());
+  for (std::size_t i = 0; i < source.size(); ++i) {
+    workspace_.backend().carry_context(*source[i], *target[i]);
+  }
+}
+
+void GatedConvLm::State::clear_context() {
+  for (kernels::Activations* operand : workspace_.operands()) {
+    workspace_.backend().clear_context(*operand);
+  }
+}
+
+void GatedConvLm::forward_hidden(std::span<const int> inputs, State& state) const {
+  Junction& first = state.boundaries_.front();
+  if (input_projection_ == nullptr) {
+    backend().embed(embedding_.weights(), inputs, first);
+  } else {
+    backend().embed(embedding_.weights(), inputs, state.embedding_);
+    backend().conv_forward(*state.embedding_.dropped, input_projection_->weights(), first);
+  }
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    blocks_[i].forward(state.boundaries_[i], state.boundaries_[i + 1], state.caches_[i]);
+  }
+}
+
+Loss GatedConvLm::forward(std::span<const int> inputs, std::span<const int> targets,
+                          State& state) const {
+  forward_hidden(inputs, state);
+  backend().softmax_forward(state.hidden(), output_.weights(), targets, state.nats_,
+                            state.tape_.get());
+  Loss loss;
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    loss.nats += state.nats_[i];
+    loss.targets += targets[i] >= 0;
+  }
+  return loss;
+}
+
+void GatedConvLm::backward(std::span<const int> inputs, std::span<const int> targets,
+                           State& state) {
+  backend().softmax_backward(*state.tape_, state.hidden(), targets, output_.weights(),
+                             *state.output_, Into::kClose);
+  for (std::size_t i = blocks_.size(); i-- > 0;) {
+    blocks_[i].backward(state.boundaries_[i + 1], state.boundaries_[i], state.caches_[i]);
+  }
+  const Junction* first = &state.boundaries_.front();
+  if (input_projection_ != nullptr) {
+    backend().conv_backward_weights(*state.embedding_.dropped, *first->dz,
+                                    input_projection_->weights());
+    backend().conv_backward_data(*first->dz, input_projection_->weights(), state.embedding_,
+                                 Into::kClose);
+    first = &state.embedding_;
+  }
+  backend().embed_backward(*first->dz, inputs, embedding_.weights());
+}
+
+void GatedConvLm::log_probabilities(const State& state, Index token, std::span<Real> out) const {
+  backend().log_probabilities(state.hidden(), output_.weights(), {&token, 1}, out);
+}
+
+}  // namespace sluice::model

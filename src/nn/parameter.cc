@@ -1,0 +1,101 @@
+#include "sluice/nn/parameter.h"
+
+#include <algorithm>
+#include <cassert>
+
+namespace sluice::nn {
+
+using kernels::Array;
+
+Index Parameter::elements() const {
+  Index product = 1;
+  for (const Index extent : shape) product *= extent;
+  return product;
+}
+
+Parameter& ParameterStore::declare(std::string name, std::vector<Index> shape, Index stored) {
+  assert(find(name) == nullptr && arrays_ == 0);
+  Parameter& parameter = parameters_.emplace_back();
+  parameter.name = std::move(name);
+  parameter.shape = std::move(shape);
+  parameter.stored = stored;
+  return parameter;
+}
+
+kernels::Weights& ParameterStore::add(std::unique_ptr<kernels::Weights> weights) {
+  return *weights_.emplace_back(std::move(weights));
+}
+
+void ParameterStore::allocate(int arrays) {
+  assert(arrays_ == 0 && arrays >= 1 && arrays <= kernels::kArrays);
+  arrays_ = arrays;
+  constexpr Index kLine = 64 / static_cast<Index>(sizeof(Real));
+  const auto padded = [](Index size) { return (size + kLine - 1) / kLine * kLine; };
+  Index total = 0;
+  for (const Parameter& parameter : parameters_) total += padded(parameter.stored);
+  for (int array = 0; array < arrays; ++array) {
+    Real* at = buffers_.emplace_back(total).data();
+    for (Parameter& parameter : parameters_) {
+      parameter.slices.of[static_cast<std::size_t>(array)] = at;
+      at += padded(parameter.stored);
+    }
+  }
+}
+
+const Parameter* ParameterStore::find(std::string_view name) const {
+  const auto found = std::find_if(parameters_.begin(), parameters_.end(),
+                                  [&](const Parameter& p) { return p.name == name; });
+  return found == parameters_.end() ? nullptr : &*found;
+}
+
+Index ParameterStore::elements() const {
+  Index total = 0;
+  for (const Parameter& parameter : parameters_) total += parameter.elements();
+  return total;
+}
+
+void ParameterStore::read(const Parameter& parameter, Array array, std::span<Real> out) const {
+  assert(static_cast<Index>(out.size()) == parameter.elements());
+  if (parameter.laid_out_by != nullptr) {
+    backend_.store(*parameter.laid_out_by, array, out);
+  } else {
+    std::copy_n(parameter.slices[array], out.size(), out.begin());
+  }
+}
+
+void ParameterStore::write(Parameter& parameter, Array array, std::span<const Real> in) {
+  assert(static_cast<Index>(in.size()) == parameter.elements());
+  if (parameter.laid_out_by != nullptr) {
+    backend_.load(*parameter.laid_out_by, array, in);
+  } else {
+    std::copy(in.begin(), in.end(), parameter.slices[array]);
+  }
+}
+
+void ParameterStore::refresh() {
+  for (const auto& weights : weights_) backend_.refresh(*weights);
+}
+
+double ParameterStore::squared_gradient_norm() const {
+  double sum = 0;
+  for (const auto& weights : weights_) sum += backend_.squared_norm(*weights);
+  return sum;
+}
+
+void ParameterStore::update(const kernels::UpdateRule& rule) {
+  for (const auto& weights : weights_) backend_.update(*weights, rule);
+}
+
+void ParameterStore::discard_gradient() {
+  for (const auto& weights : weights_) backend_.discard_gradient(*weights);
+}
+
+ParameterScope ParameterScope::operator/(std::string_view child) const {
+  return ParameterScope(*store_, name(child));
+}
+
+std::string ParameterScope::name(std::string_view leaf) const {
+  return path_.empty() ? std::string(leaf) : path_ + "." + std::string(leaf);
+}
+
+}  // namespace sluice::nn

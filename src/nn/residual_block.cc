@@ -1,0 +1,84 @@
+#include "sluice/nn/residual_block.h"
+
+#include <cassert>
+#include <cmath>
+
+namespace sluice::nn {
+
+using kernels::Activations;
+using kernels::Into;
+using kernels::Junction;
+
+ResidualBlock::ResidualBlock(const ParameterScope& scope, Index in,
+                             const std::vector<LayerShape>& layers, bool weight_norm, Real scale)
+    : in_(in), scale_(scale) {
+  assert(!layers.empty());
+  Index width = in;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    layers_.emplace_back(scope / "layers" / std::to_string(i), width, layers[i].channels,
+                         layers[i].kernel, layers[i].dilation, weight_norm);
+    width = layers[i].channels;
+  }
+  if (width != in) {
+    projection_ = std::make_unique<Product>(
+        scope / "projection", kernels::ConvShape{.in = in, .out = width}, weight_norm);
+  }
+}
+
+void ResidualBlock::wire(Workspace& workspace, Junction& in, Junction& out, Cache& cache,
+                         std::size_t& turn, std::size_t block) const {
+  in.dropped = workspace.operand(in_);
+  in.dy = workspace.gradient(in_, Workspace::Gradient::kStream, block);
+  cache.inner.resize(layers_.size() - 1);
+  for (std::size_t i = 0; i + 1 < layers_.size(); ++i) {
+    layers_[i].wire(workspace, cache.inner[i], turn++);
+    cache.inner[i].dropped = workspace.operand(layers_[i].out());
+  }
+  layers_.back().wire(workspace, out, turn++);
+  out.scale = scale_;
+  if (projection_ == nullptr) {
+    in.stream = workspace.stream(in_);
+    out.residual = in.stream;
+    out.dresidual = in.dy;
+  } else {
+    in.plain = workspace.operand(in_);
+    cache.projected = workspace.product(this->out());
+    out.residual = cache.projected;
+    out.residual_producer = &projection_->weights();
+    out.dresidual = workspace.gradient(this->out(), Workspace::Gradient::kProjection, 0);
+  }
+}
+
+void ResidualBlock::forward(Junction& in, Junction& out, Cache& cache) const {
+  if (projection_ != nullptr) {
+    // As it comes: `out` applies the projection's scale and bias.
+    Junction raw;
+    raw.stream = cache.projected;
+    projection_->backend().conv_forward(*in.plain, projection_->weights(), raw);
+  }
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    layers_[i].forward(i == 0 ? in : cache.inner[i - 1],
+                       i + 1 == layers_.size() ? out : cache.inner[i]);
+  }
+}
+
+void ResidualBlock::backward(Junction& out, Junction& in, Cache& cache) {
+  if (projection_ != nullptr) {
+    kernels::Backend& backend = projection_->backend();
+    backend.conv_backward_weights(*in.plain, *out.dresidual, projection_->weights());
+    backend.conv_backward_data(*out.dresidual, projection_->weights(), in, Into::kDy);
+  }
+  for (std::size_t i = layers_.size(); i-- > 0;) {
+    layers_[i].backward(i + 1 == layers_.size() ? out : cache.inner[i],
+                        i == 0 ? in : cache.inner[i - 1]);
+  }
+}
+
+void ResidualBlock::initialise(std::uint64_t seed, double dropout) {
+  for (GatedLayer& layer : layers_) layer.initialise(seed, dropout);
+  if (projection_ != nullptr) {
+    projection_->initialise(seed, std::sqrt(1 / static_cast<double>(in_)));
+  }
+}
+
+}  // namespace sluice::nn

@@ -1,0 +1,108 @@
+#include "sluice/text/batcher.h"
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "sluice/base/error.h"
+#include "sluice/base/random.h"
+
+namespace sluice::text {
+namespace {
+
+// How an epoch cuts `tokens` targets into windows of `time`: [0, offset), [offset, offset + time)
+// and so on; the first window is missing when offset is 0.
+struct Epoch {
+  Epoch(std::uint64_t seed, std::uint64_t number, std::uint64_t tokens_, std::uint64_t time_)
+      : tokens(tokens_), time(time_) {
+    const std::uint64_t key = derive_key(seed, number);
+    offset = derive_key(key, "offset") % time;
+    order_key = derive_key(key, "order");
+    samples = (offset > 0 ? 1 : 0) + (tokens - offset + time - 1) / time;
+  }
+
+  // Targets [first, second) of window `i` in text order.
+  std::pair<std::uint64_t, std::uint64_t> window(std::uint64_t i) const {
+    if (offset == 0) return {i * time, std::min(tokens, (i + 1) * time)};
+    if (i == 0) return {0, offset};
+    return {offset + (i - 1) * time, std::min(tokens, offset + i * time)};
+  }
+
+  std::uint64_t tokens, time;
+  std::uint64_t offset = 0, order_key = 0, samples = 0;
+};
+
+}  // namespace
+
+StreamBatcher::StreamBatcher(TokenFile tokens, const Permutation& permutation, int end_of_line,
+                             Index tokens_per_sample, Index batch_size, std::uint64_t seed)
+    : tokens_(std::move(tokens)),
+      permutation_(&permutation),
+      end_of_line_(end_of_line),
+      time_(tokens_per_sample),
+      batch_size_(batch_size),
+      seed_(seed) {
+  if (tokens_.vocabulary() != permutation.size() || end_of_line < 0 ||
+      end_of_line >= permutation.size()) {
+    throw Error(ExitCode::kBadData,
+                "the text was encoded with another vocabulary than the model's (expected {} ids, "
+                "found {})",
+                permutation.size(), tokens_.vocabulary());
+  }
+  if (tokens_.size() < static_cast<std::uint64_t>(time_)) {
+    throw Error(ExitCode::kBadData,
+                "the training text is shorter than one sample (expected {} tokens, found {}); "
+                "lower data.tokens_per_sample",
+                time_, tokens_.size());
+  }
+}
+
+StreamBatcher::Position StreamBatcher::locate(std::uint64_t sample) const {
+  for (std::uint64_t number = 0;; ++number) {
+    const Epoch epoch(seed_, number, tokens_.size(), static_cast<std::uint64_t>(time_));
+    if (sample < epoch.samples) return {number, sample, epoch.samples};
+    sample -= epoch.samples;
+  }
+}
+
+std::uint64_t StreamBatcher::epoch_start(std::uint64_t epoch) const {
+  std::uint64_t start = 0;
+  for (std::uint64_t number = 0; number < epoch; ++number) {
+    start += Epoch(seed_, number, tokens_.size(), static_cast<std::uint64_t>(time_)).samples;
+  }
+  return start;
+}
+
+void StreamBatcher::load(std::uint64_t first_sample, Batch& batch) const {
+  const auto time = static_cast<std::size_t>(time_);
+  const int start_input = permutation_->to_model(end_of_line_);
+  batch.sequences = batch_size_;
+  batch.time = time_;
+  batch.inputs.assign(static_cast<std::size_t>(batch_size_) * time, start_input);
+  batch.targets.assign(static_cast<std::size_t>(batch_size_) * time, -1);
+  batch.scored = 0;
+
+  Position position = locate(first_sample);
+  Epoch epoch(seed_, position.epoch, tokens_.size(), time);
+  for (Index b = 0; b < batch_size_; ++b, ++position.sample) {
+    if (position.sample == epoch.samples) {
+      position = {position.epoch + 1, 0, 0};
+      epoch = Epoch(seed_, position.epoch, tokens_.size(), time);
+    }
+    const auto [begin, end] =
+        epoch.window(permuted_index(epoch.order_key, epoch.samples, position.sample));
+    const std::size_t row = static_cast<std::size_t>(b) * time;
+    const std::span targets(batch.targets.data() + row, static_cast<std::size_t>(end - begin));
+    const std::span inputs(batch.inputs.data() + row, targets.size());
+    tokens_.read(begin, targets);
+    for (int& id : targets) id = permutation_->to_model(id);
+    if (begin > 0) {
+      tokens_.read(begin - 1, inputs.first(1));
+      inputs[0] = permutation_->to_model(inputs[0]);
+    }
+    std::copy(targets.begin(), targets.end() - 1, inputs.begin() + 1);
+    batch.scored += static_cast<Index>(targets.size());
+  }
+}
+
+}  // namespace sluice::text

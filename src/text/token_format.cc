@@ -1,0 +1,106 @@
+#include "token_format.h"
+
+#include <charconv>
+#include <string>
+
+#include "sluice/base/error.h"
+#include "sluice/base/file.h"
+#include "sluice/base/printable.h"
+#include "vocabulary.h"
+
+namespace sluice::text {
+namespace {
+
+constexpr std::string_view kVersionKey = "sluice.token_file";
+
+// The one list of fields, for writing and for reading.
+template <class Header, class Number, class Hash>
+void visit_fields(Header& header, const Number& number, const Hash& hash) {
+  hash("sluice.tokenizer_hash", header.tokenizer_hash);
+  hash("sluice.corpus_hash", header.corpus_hash);
+  number("sluice.vocabulary", header.vocabulary);
+  number("sluice.oov", header.oov);
+  number("sluice.literal_unknowns", header.literal_unknowns);
+  number("sluice.bytes", header.counts.bytes);
+  number("sluice.chars", header.counts.chars);
+  number("sluice.lines", header.counts.lines);
+  number("sluice.words", header.counts.words);
+  number("sluice.range_begin", header.range.begin);
+  number("sluice.range_end", header.range.end);
+}
+
+class FieldReader {
+ public:
+  FieldReader(const formats::Metadata& metadata, std::string_view path)
+      : metadata_(metadata), path_(printable(path)) {}
+
+  const std::string& text(const char* key) const {
+    const auto found = metadata_.find(key);
+    if (found == metadata_.end()) {
+      throw Error(ExitCode::kBadData, "{}: not a token file (expected metadata '{}', found none)",
+                  path_, key);
+    }
+    return found->second;
+  }
+
+  // Takes only what writing the value gives back: no sign, no leading zero, no space.
+  std::uint64_t number(const char* key) const {
+    const std::string& digits = text(key);
+    const std::uint64_t value = parse(digits, 10);
+    if (digits != std::to_string(value)) fail(key, "a decimal number below 2^64", digits);
+    return value;
+  }
+
+  std::uint64_t hash(const char* key) const {
+    const std::string& digits = text(key);
+    const std::uint64_t value = parse(digits, 16);
+    if (digits != to_hex(value)) fail(key, "16 lower-case hexadecimal digits", digits);
+    return value;
+  }
+
+  [[noreturn]] void fail(const char* key, std::string_view expected, std::string_view found) const {
+    throw Error(ExitCode::kBadData, "{}: metadata '{}': bad value (expected {}, found {})", path_,
+                key, expected, quote(found, 40));
+  }
+
+ private:
+  static std::uint64_t parse(const std::string& digits, int base) {
+    std::uint64_t value = 0;
+    std::from_chars(digits.data(), digits.data() + digits.size(), value, base);
+    return value;
+  }
+
+  const formats::Metadata& metadata_;
+  std::string path_;
+};
+
+}  // namespace
+
+formats::Metadata to_metadata(const TokenFileHeader& header) {
+  formats::Metadata metadata;
+  metadata[std::string(kVersionKey)] = kTokenFileVersion;
+  visit_fields(
+      header,
+      [&metadata](const char* key, std::uint64_t value) { metadata[key] = std::to_string(value); },
+      [&metadata](const char* key, std::uint64_t value) { metadata[key] = to_hex(value); });
+  return metadata;
+}
+
+TokenFileHeader parse_token_file_header(const formats::Metadata& metadata, std::string_view path) {
+  const FieldReader reader(metadata, path);
+  const std::string& version = reader.text(kVersionKey.data());
+  if (version != kTokenFileVersion) {
+    reader.fail(kVersionKey.data(), "version 1, the only one there is", version);
+  }
+  TokenFileHeader header;
+  visit_fields(
+      header, [&reader](const char* key, std::uint64_t& value) { value = reader.number(key); },
+      [&reader](const char* key, std::uint64_t& value) { value = reader.hash(key); });
+  if (header.vocabulary < 2 || header.vocabulary > kMaxVocabulary) {
+    throw Error(ExitCode::kBadData, "{}: vocabulary size out of range (expected 2 to {}, found {})",
+                path, kMaxVocabulary, header.vocabulary);
+  }
+  return header;
+}
+
+}  // namespace sluice::text

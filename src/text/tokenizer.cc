@@ -1,0 +1,58 @@
+#include "sluice/text/tokenizer.h"
+
+#include "byte_tokenizer.h"
+#include "char_tokenizer.h"
+#include "corpus_reader.h"
+#include "sluice/base/error.h"
+#include "sluice/base/file.h"
+#include "vocabulary.h"
+#include "word_tokenizer.h"
+
+namespace sluice::text {
+
+void Encoding::clear() {
+  ids.clear();
+  oov.clear();
+  literal_unknowns = 0;
+}
+
+std::uint64_t Tokenizer::hash() const { return checksum(serialise()); }
+
+std::unique_ptr<Tokenizer> restore_tokenizer(std::string_view bytes, const std::string& source) {
+  StoredLines lines(bytes, source);
+  const std::string_view first = lines.next("'sluice tokenizer TYPE 1'");
+  if (first == "sluice tokenizer byte 1") return restore_byte_tokenizer(lines);
+  if (first == "sluice tokenizer char 1") return restore_char_tokenizer(lines);
+  if (first == "sluice tokenizer word 1") return restore_word_tokenizer(lines);
+  lines.fail("'sluice tokenizer TYPE 1', TYPE byte, char or word", "another first line");
+}
+
+std::unique_ptr<TokenizerTrainer> make_tokenizer_trainer(const TokenizerConfig& config,
+                                                         bool unk_in_text) {
+  switch (config.type) {
+    case TokenizerType::kByte:
+      return make_byte_trainer();
+    case TokenizerType::kChar:
+      return make_char_trainer(config);
+    case TokenizerType::kWord:
+      return make_word_trainer(config, unk_in_text);
+  }
+  throw Error(ExitCode::kInternal, "tokenizer type {} is not known", static_cast<int>(config.type));
+}
+
+std::unique_ptr<Tokenizer> train_tokenizer(const std::vector<std::string>& files, LineRange range,
+                                           const TokenizerConfig& config, bool unk_in_text) {
+  require_regular(files);
+  const auto trainer = make_tokenizer_trainer(config, unk_in_text);
+  std::uint64_t number = 0;
+  read_corpus(files, [&](std::string_view line) {
+    if (range.contains(number++)) trainer->add_line(line);
+  });
+  try {
+    return trainer->finish();
+  } catch (const Error& error) {
+    throw Error(error.code(), "{}: {}", corpus_name(files), error.what());
+  }
+}
+
+}  // namespace sluice::text

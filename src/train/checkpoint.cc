@@ -1,0 +1,184 @@
+#include "sluice/train/checkpoint.h"
+
+#include <charconv>
+#include <cmath>
+#include <cstring>
+
+#include "sluice/base/error.h"
+
+namespace sluice::train {
+namespace {
+
+using formats::Dtype;
+using formats::TensorInfo;
+using kernels::Array;
+using nn::Parameter;
+
+static_assert(sizeof(Real) == 4, "model files hold F32");
+
+constexpr char kTokenizer[] = "sluice.tokenizer";
+constexpr char kPermutation[] = "sluice.permutation";
+constexpr char kFormat[] = "1";
+
+std::string state_name(int state, const Parameter& parameter) {
+  return fmt::format("optimizer.{}.{}", state, parameter.name);
+}
+
+Array state_array(int state) {
+  return static_cast<Array>(static_cast<int>(Array::kState0) + state);
+}
+
+std::vector<std::uint64_t> extents(const Parameter& parameter) {
+  return {parameter.shape.begin(), parameter.shape.end()};
+}
+
+void save(const std::string& path, const ModelInfo& info, const TrainState& state,
+          const model::GatedConvLm& model, bool checkpoint) {
+  const nn::ParameterStore& store = model.parameters();
+  formats::SafetensorsWriter writer(path, {{"sluice.format", kFormat},
+                                           {"sluice.kind", checkpoint ? "checkpoint" : "model"},
+                                           {"sluice.version", SLUICE_VERSION},
+                                           {"sluice.config", info.config},
+                                           {"sluice.state", state.to_json()},
+                                           {"sluice.data_hash", to_hex(info.data_hash)},
+                                           {"sluice.tokenizer_hash", to_hex(info.tokenizer_hash)}});
+  // Where each declared tensor comes from.
+  std::map<std::string, std::pair<const Parameter*, Array>, std::less<>> sources;
+  for (const Parameter& parameter : store.parameters()) {
+    writer.declare(parameter.name, Dtype::kF32, extents(parameter));
+    sources[parameter.name] = {&parameter, Array::kValue};
+    for (int i = 0; checkpoint && i < store.arrays() - 2; ++i) {
+      writer.declare(state_name(i, parameter), Dtype::kF32, extents(parameter));
+      sources[state_name(i, parameter)] = {&parameter, state_array(i)};
+    }
+  }
+  writer.declare(kTokenizer, Dtype::kU8, {info.tokenizer.size()});
+  writer.declare(kPermutation, Dtype::kI32, {info.permutation.size()});
+  std::vector<Real> values;
+  writer.commit([&](const TensorInfo& tensor, const formats::SafetensorsWriter::Write& write) {
+    if (tensor.name == kTokenizer) {
+      write(std::as_bytes(std::span(info.tokenizer)));
+    } else if (tensor.name == kPermutation) {
+      write(std::as_bytes(std::span(info.permutation)));
+    } else {
+      const auto& [parameter, array] = sources.find(tensor.name)->second;
+      values.resize(static_cast<std::size_t>(parameter->elements()));
+      store.read(*parameter, array, values);
+      write(std::as_bytes(std::span(values)));
+    }
+  });
+}
+
+const std::string& metadata_value(const formats::SafetensorsReader& reader, const char* key) {
+  const auto found = reader.metadata().find(key);
+  if (found == reader.metadata().end()) {
+    throw Error(ExitCode::kBadData, "{}: not a Sluice model (no metadata \"{}\")", reader.path(),
+                key);
+  }
+  return found->second;
+}
+
+std::uint64_t parse_hex(const formats::SafetensorsReader& reader, const char* key) {
+  const std::string& text = metadata_value(reader, key);
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
+  if (error != std::errc() || end != text.data() + text.size() || text.size() != 16) {
+    throw Error(ExitCode::kBadData, "{}: metadata \"{}\": expected 16 hex digits", reader.path(),
+                key);
+  }
+  return value;
+}
+
+// A tensor of ours, in one piece.
+const TensorInfo& require(const formats::SafetensorsReader& reader, const std::string& name,
+                          Dtype dtype, const std::vector<std::uint64_t>* shape) {
+  const TensorInfo& tensor = reader.get(name);
+  if (tensor.dtype != dtype) {
+    throw Error(ExitCode::kBadData, "{}: tensor {}: wrong type (expected {}, found {})",
+                reader.path(), name, formats::dtype_name(dtype), formats::dtype_name(tensor.dtype));
+  }
+  if (shape == nullptr ? tensor.shape.size() != 1 : tensor.shape != *shape) {
+    throw Error(ExitCode::kBadData,
+                "{}: tensor {}: wrong shape (expected [{}], found [{}]); the file's weights do not "
+                "fit its config",
+                reader.path(), name,
+                shape == nullptr ? "n" : fmt::format("{}", fmt::join(*shape, ", ")),
+                fmt::join(tensor.shape, ", "));
+  }
+  return tensor;
+}
+
+}  // namespace
+
+void save_model(const std::string& path, const ModelInfo& info, const TrainState& state,
+                const model::GatedConvLm& model) {
+  save(path, info, state, model, false);
+}
+
+void save_checkpoint(const std::string& path, const ModelInfo& info, const TrainState& state,
+                     const model::GatedConvLm& model) {
+  save(path, info, state, model, true);
+}
+
+ModelFile::ModelFile(const std::string& path) : reader_(path) {
+  const std::string& format = metadata_value(reader_, "sluice.format");
+  if (format != kFormat) {
+    throw Error(ExitCode::kBadData, "{}: format version (expected {}, found {}); newer Sluice?",
+                path, kFormat, format.substr(0, 20));
+  }
+  if (!reader_.has_checksums()) {
+    throw Error(ExitCode::kBadData, "{}: not a Sluice model (no checksums)", path);
+  }
+  reader_.verify();
+  const std::string& kind = metadata_value(reader_, "sluice.kind");
+  if (kind != "model" && kind != "checkpoint") {
+    throw Error(ExitCode::kBadData, "{}: not a model (metadata \"sluice.kind\": {})", path,
+                kind.substr(0, 20));
+  }
+  checkpoint_ = kind == "checkpoint";
+  info_.config = metadata_value(reader_, "sluice.config");
+  info_.data_hash = parse_hex(reader_, "sluice.data_hash");
+  info_.tokenizer_hash = parse_hex(reader_, "sluice.tokenizer_hash");
+  state_ = TrainState::from_json(metadata_value(reader_, "sluice.state"), path);
+  const auto tokenizer = reader_.read_all(require(reader_, kTokenizer, Dtype::kU8, nullptr));
+  info_.tokenizer.assign(reinterpret_cast<const char*>(tokenizer.data()), tokenizer.size());
+  const auto permutation = reader_.read_all(require(reader_, kPermutation, Dtype::kI32, nullptr));
+  info_.permutation.resize(permutation.size() / sizeof(int));
+  std::memcpy(info_.permutation.data(), permutation.data(), permutation.size());
+}
+
+std::uint64_t ModelFile::hash() const { return parse_hex(reader_, "sluice.xxh3.header"); }
+
+void ModelFile::load(model::GatedConvLm& model, bool with_states) const {
+  nn::ParameterStore& store = model.parameters();
+  const int states = with_states ? store.arrays() - 2 : 0;
+  std::vector<Real> values;
+  const auto copy = [&](Parameter& parameter, Array array, const std::string& name) {
+    const std::vector<std::uint64_t> shape = extents(parameter);
+    const TensorInfo& tensor = require(reader_, name, Dtype::kF32, &shape);
+    values.resize(static_cast<std::size_t>(parameter.elements()));
+    reader_.read(tensor, 0, std::as_writable_bytes(std::span(values)));
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (std::isfinite(values[i])) continue;
+      throw Error(ExitCode::kBadData, "{}: tensor {}: element {} is not finite", path(), name, i);
+    }
+    store.write(parameter, array, values);
+  };
+  std::size_t expected = 2;
+  for (Parameter& parameter : store.parameters()) {
+    copy(parameter, Array::kValue, parameter.name);
+    for (int i = 0; i < states; ++i) copy(parameter, state_array(i), state_name(i, parameter));
+    expected += 1 + static_cast<std::size_t>(states);
+  }
+  store.refresh();
+  std::size_t found = 0;
+  for (const TensorInfo& tensor : reader_.tensors()) {
+    found += with_states || !tensor.name.starts_with("optimizer.");
+  }
+  if (found != expected) {
+    throw Error(ExitCode::kBadData, "{}: number of tensors (expected {}, found {})", path(),
+                expected, found);
+  }
+}
+
+}  // namespace sluice::train

@@ -1,0 +1,62 @@
+#include "sluice/train/train_state.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "sluice/base/error.h"
+
+namespace sluice::train {
+namespace {
+
+// The one list of fields, for both directions. Counts are integers, the rest doubles, which the
+// library writes in the shortest form that reads back to the same bits; infinity has none and is
+// left out.
+template <class Self, class Visit>
+void fields(Self& self, const Visit& visit) {
+  visit("step", self.step);
+  visit("updates", self.updates);
+  visit("samples", self.samples);
+  visit("bad_steps", self.bad_steps);
+  visit("bad_in_a_row", self.bad_in_a_row);
+  visit("elapsed_seconds", self.elapsed_seconds);
+  visit("validated_step", self.validated_step);
+  visit("best_loss", self.best_loss);
+  visit("best_step", self.best_step);
+  visit("interval_nats", self.interval_nats);
+  visit("interval_targets", self.interval_targets);
+  visit("last_lr", self.last_lr);
+  visit("last_grad_norm", self.last_grad_norm);
+}
+
+}  // namespace
+
+std::string TrainState::to_json() const {
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+  fields(*this, [&](const char* name, const auto& value) {
+    if (std::isfinite(static_cast<double>(value))) json[name] = value;
+  });
+  return json.dump();
+}
+
+TrainState TrainState::from_json(const std::string& text, const std::string& source) {
+  const auto json = nlohmann::json::parse(text, nullptr, false);
+  const auto bad = [&](const std::string& what) {
+    return Error(ExitCode::kBadData, "{}: training state: {}", source, what);
+  };
+  if (!json.is_object()) throw bad("not a JSON object");
+  TrainState state;
+  fields(state, [&]<class T>(const char* name, T& value) {
+    const auto found = json.find(name);
+    if (found == json.end()) {
+      if (std::isfinite(static_cast<double>(value))) throw bad(std::string("no ") + name);
+      return;
+    }
+    const bool fits =
+        std::is_integral_v<T> ? found->is_number_integer() && *found >= 0 : found->is_number();
+    if (!fits) throw bad(std::string("bad ") + name);
+    value = found->template get<T>();
+  });
+  return state;
+}
+
+}  // namespace sluice::train

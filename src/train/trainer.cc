@@ -1,0 +1,232 @@
+#include "sluice/train/trainer.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "sluice/base/error.h"
+#include "sluice/optim/optimizer.h"
+#include "sluice/optim/schedule.h"
+
+namespace sluice::train {
+
+using Clock = std::chrono::steady_clock;
+
+Trainer::Trainer(const Run& run, const TrainState& state)
+    : run_(run),
+      state_(state),
+      metrics_(run.directory.metrics_path(), state.step, state.validated_step),
+      memory_(run.model.state(run.batch_size, run.tokens_per_sample, true)),
+      started_(Clock::now()),
+      seconds_before_(state.elapsed_seconds) {
+  if (run.train.max_epochs) {
+    last_sample_ = run.batches.epoch_start(static_cast<std::uint64_t>(*run.train.max_epochs));
+  }
+  progress_at_start_ = progress(0);
+}
+
+Trainer::Outcome Trainer::run() {
+  // Finds a full disk now, not after hours.
+  if (state_.step == 0) save(true);
+  // A stop may have cut the validation short that this step was due.
+  bool pending_validation =
+      state_.step > 0 && state_.validated_step < state_.step && due(run_.train.eval_every);
+  while (pending_validation || progress(0) < 1) {
+    if (run_.stop_requested()) {
+      save(true);
+      return Outcome::kStopped;
+    }
+    if (!pending_validation) {
+      step();
+      check_divergence();
+      if (due(run_.train.log_every)) log_step();
+    }
+    pending_validation = due(run_.train.eval_every) && !validate();
+    if (!pending_validation && due(run_.train.save_every)) save(progress(0) >= 1);
+  }
+  return Outcome::kFinished;
+}
+
+void Trainer::step() {
+  const auto begin = Clock::now();
+  double nats = 0;
+  Index targets = 0;
+  std::uint64_t first_sequence = 0;
+  for (Index micro = 0; micro < run_.train.accumulate_steps; ++micro) {
+    run_.batches.load(state_.samples, batch_);
+    batch_.first_sequence = first_sequence;
+    memory_->set_dropout(static_cast<std::uint64_t>(run_.train.seed),
+                         static_cast<std::uint64_t>(state_.step), batch_.first_sequence);
+    const model::Loss loss = run_.model.forward(batch_.inputs, batch_.targets, *memory_);
+    run_.model.backward(batch_.inputs, batch_.targets, *memory_);
+    nats += loss.nats;
+    targets += loss.targets;
+    first_sequence += static_cast<std::uint64_t>(run_.batch_size);
+    state_.samples += static_cast<std::uint64_t>(run_.batch_size);
+  }
+  const bool applied = apply(nats, targets);
+  ++state_.step;
+  if (applied) {
+    state_.interval_nats += nats;
+    state_.interval_targets += targets;
+  }
+  interval_seconds_ += std::chrono::duration<double>(Clock::now() - begin).count();
+  interval_tokens_ += static_cast<double>(targets);
+  state_.elapsed_seconds = seconds();
+  run_.bar.show(progress(0), fmt::format("step {} | loss {:.3f} | {} tok/s | eta {}", state_.step,
+                                         nats / static_cast<double>(targets),
+                                         format_count(interval_tokens_ / interval_seconds_),
+                                         format_duration(remaining_seconds())));
+}
+
+// One optimiser step, or none when loss or gradient is not finite: then nothing but counters
+// change.
+bool Trainer::apply(double nats, Index targets) {
+  nn::ParameterStore& store = run_.model.parameters();
+  const double norm = std::sqrt(store.squared_gradient_norm()) / static_cast<double>(targets);
+  // The middle of the step: neither a dead first step after 0, nor a last one at exactly 0.
+  const double lr = optim::learning_rate(run_.schedule, run_.optimizer.lr, progress(0.5));
+  if (!std::isfinite(nats) || !std::isfinite(norm)) {
+    store.discard_gradient();
+    ++state_.bad_steps;
+    ++state_.bad_in_a_row;
+    spdlog::warn("step {}: {} is not finite: step skipped ({} in a row)", state_.step + 1,
+                 std::isfinite(nats) ? "the gradient" : "the loss", state_.bad_in_a_row);
+    return false;
+  }
+  state_.bad_in_a_row = 0;
+  state_.last_grad_norm = norm;
+  state_.last_lr = lr;
+  store.update(optim::update_rule(run_.optimizer, lr, targets, norm, ++state_.updates));
+  return true;
+}
+
+void Trainer::check_divergence() const {
+  if (state_.bad_in_a_row < run_.train.max_bad_steps) return;
+  throw Error(ExitCode::kDiverged,
+              "{}: diverged at step {}: {} non-finite steps in a row; the checkpoints before are "
+              "kept; lower optimizer.lr or optimizer.clip_norm",
+              run_.directory.path(), state_.step, state_.bad_in_a_row);
+}
+
+bool Trainer::validate() {
+  eval::Totals totals;
+  const auto begin = Clock::now();
+  const double tokens = static_cast<double>(run_.valid.size());
+  const bool done = eval::evaluate(
+      run_.model, run_.permutation, run_.end_of_line, run_.valid,
+      [&](std::uint64_t scored) {
+        run_.bar.show(static_cast<double>(scored) / tokens, "validating");
+        return !run_.stop_requested();
+      },
+      totals);
+  if (!done) return false;
+  state_.validated_step = state_.step;
+  state_.elapsed_seconds = seconds();
+  const double loss = eval::nats_per_token(totals);
+  const bool best = loss < state_.best_loss;
+  if (best) {
+    state_.best_loss = loss;
+    state_.best_step = state_.step;
+  }
+  run_.bar.clear();
+  spdlog::info("step {} | valid loss {:.4f} | ppl {:.2f} | {:.3f} bits/byte{} | {}", state_.step,
+               loss, eval::perplexity(totals), eval::bits_per_byte(totals), best ? " | best" : "",
+               format_duration(std::chrono::duration<double>(Clock::now() - begin).count()));
+  metrics_.append({{"step", static_cast<double>(state_.step)},
+                   {"epoch", epochs()},
+                   {"valid_loss", loss},
+                   {"valid_perplexity", eval::perplexity(totals)},
+                   {"valid_bits_per_byte", eval::bits_per_byte(totals)},
+                   {"valid_tokens", static_cast<double>(totals.tokens)}});
+  if (best) save_best();
+  return true;
+}
+
+void Trainer::save_best() {
+  try {
+    save_model(run_.directory.best_path(), run_.info, state_, run_.model);
+  } catch (const Error& error) {
+    // A best model that is not on disk is not one: the next validation tries again.
+    if (error.code() != ExitCode::kOutput) throw;
+    spdlog::warn("{}; the best model could not be written", error.what());
+    state_.best_loss = std::numeric_limits<double>::infinity();
+  }
+}
+
+void Trainer::save(bool must_succeed) {
+  try {
+    if (!metrics_.sync() && !metrics_warned_) {
+      metrics_warned_ = true;
+      spdlog::warn("{}: cannot be written; tried again with each row",
+                   run_.directory.metrics_path());
+    }
+    save_checkpoint(run_.directory.checkpoint_path(state_.step), run_.info, state_, run_.model);
+    run_.directory.prune(run_.train.keep_last);
+  } catch (const Error& error) {
+    if (must_succeed || error.code() != ExitCode::kOutput) throw;
+    spdlog::warn("{}; training goes on, the next save is at the next interval", error.what());
+  }
+}
+
+void Trainer::log_step() {
+  tokens_per_second_ = interval_seconds_ > 0 ? interval_tokens_ / interval_seconds_ : 0;
+  const double loss = state_.interval_nats / static_cast<double>(state_.interval_targets);
+  metrics_.append({{"step", static_cast<double>(state_.step)},
+                   {"epoch", epochs()},
+                   {"loss", loss},
+                   {"perplexity", std::exp(loss)},
+                   {"lr", state_.last_lr},
+                   {"grad_norm", state_.last_grad_norm},
+                   {"bad_steps", static_cast<double>(state_.bad_steps)},
+                   {"tokens_per_second", tokens_per_second_},
+                   {"eta", remaining_seconds()}});
+  spdlog::log(run_.bar.enabled() ? spdlog::level::debug : spdlog::level::info,
+              "step {} | epoch {:.2f} | loss {:.3f} | ppl {:.2f} | lr {:.2e} | gnorm {:.2f} | {} "
+              "tok/s | eta {}",
+              state_.step, epochs(), loss, std::exp(loss), state_.last_lr, state_.last_grad_norm,
+              format_count(tokens_per_second_), format_duration(remaining_seconds()));
+  state_.interval_nats = 0;
+  state_.interval_targets = 0;
+  interval_seconds_ = interval_tokens_ = 0;
+}
+
+double Trainer::seconds() const {
+  return seconds_before_ + std::chrono::duration<double>(Clock::now() - started_).count();
+}
+
+double Trainer::epochs() const {
+  const text::StreamBatcher::Position at = run_.batches.locate(state_.samples);
+  return static_cast<double>(at.epoch) +
+         static_cast<double>(at.sample) / static_cast<double>(at.samples_in_epoch);
+}
+
+// The furthest of the limits that are set, `steps_ahead` steps from here.
+double Trainer::progress(double steps_ahead) const {
+  const TrainConfig& limits = run_.train;
+  double furthest = 0;
+  if (limits.max_steps) {
+    furthest =
+        (static_cast<double>(state_.step) + steps_ahead) / static_cast<double>(*limits.max_steps);
+  }
+  if (limits.max_epochs) {
+    const double samples = steps_ahead * static_cast<double>(samples_per_step());
+    furthest = std::max(furthest, (static_cast<double>(state_.samples) + samples) /
+                                      static_cast<double>(last_sample_));
+  }
+  if (limits.max_time)
+    furthest = std::max(furthest, state_.elapsed_seconds / limits.max_time->value);
+  return furthest;
+}
+
+double Trainer::remaining_seconds() const {
+  const double done = progress(0), run_here = seconds() - seconds_before_;
+  const double done_here = done - progress_at_start_;
+  if (run_.train.max_time && done == state_.elapsed_seconds / run_.train.max_time->value) {
+    return std::max(0.0, run_.train.max_time->value - state_.elapsed_seconds);
+  }
+  return done_here > 0 ? std::max(0.0, 1 - done) * run_here / done_here : 0;
+}
+
+}  // namespace sluice::train
