@@ -10,6 +10,7 @@
 #include "sluice/base/nearest_name.h"
 #include "sluice/base/printable.h"
 #include "src/config/field_json.h"
+#include "src/config/json_parser.h"
 #include "src/config/json_value.h"
 
 namespace sluice::config {
