@@ -39,7 +39,7 @@ std::string overview(std::string_view group) {
                     : fmt::format("sluice {}\n", group);
   return fmt::format(
       "{}\nUsage: sluice {} [arguments]\n\nCommands:\n{}\n"
-      "\"sluice COMMAND --help\" explains a command; \"sluice --version\" prints the version.\n\n"
+      "\"sluice COMMAND --help\" explains a command; \"sluice --version\" the version.\n\n"
       "Example:\n  {}\n",
       head, group.empty() ? "COMMAND" : fmt::format("{} COMMAND", group), list,
       group.empty() ? "sluice config list" : commands().front().example);
@@ -60,17 +60,19 @@ std::vector<std::string_view> words_after(std::string_view group) {
   return words;
 }
 
+Error no_command(std::string_view group) {
+  return Error(ExitCode::kUsage, "{}no command (expected one of {}); see \"sluice --help\"",
+               group.empty() ? "" : fmt::format("{}: ", group),
+               comma_separated(words_after(group)));
+}
+
 Error unknown_command(std::string_view group, std::string_view found) {
   const auto words = words_after(group);
   const std::string where = group.empty() ? "" : fmt::format("{}: ", group);
-  const std::string expected = comma_separated(words);
-  if (found.empty()) {
-    return Error(ExitCode::kUsage, "{}no command (expected one of {}); see \"sluice --help\"",
-                 where, expected);
-  }
   const std::string hint = did_you_mean(found, words);
   return Error(ExitCode::kUsage, "{}unknown command (expected one of {}, found {}){}", where,
-               expected, quote(found), hint.empty() ? "; see \"sluice --help\"" : hint);
+               comma_separated(words), quote(found),
+               hint.empty() ? "; see \"sluice --help\"" : hint);
 }
 
 ExitCode run(const Command& command, const Arguments& arguments, Output& out) {
@@ -89,7 +91,7 @@ ExitCode run(const Command& command, const Arguments& arguments, Output& out) {
 }  // namespace
 
 ExitCode run_command_line(const Arguments& arguments, Output& out) {
-  if (arguments.empty()) throw unknown_command("", "");
+  if (arguments.empty()) throw no_command("");
   const std::string& word = arguments[0];
   if (is_help(word) || word == "--version") {
     if (arguments.size() > 1) {
@@ -99,14 +101,16 @@ ExitCode run_command_line(const Arguments& arguments, Output& out) {
     out.write(is_help(word) ? overview("") : "sluice " SLUICE_VERSION "\n");
     return ExitCode::kDone;
   }
-  const std::string second = arguments.size() > 1 ? arguments[1] : "";
+  const bool has_second = arguments.size() > 1;
+  const std::string second = has_second ? arguments[1] : "";
   for (const Command& command : commands()) {
     if (command.name == word) return run(command, {arguments.begin() + 1, arguments.end()}, out);
     if (command.name == word + " " + second) {
       return run(command, {arguments.begin() + 2, arguments.end()}, out);
     }
   }
-  if (words_after(word).empty()) throw unknown_command("", word);
+  if (word.empty() || words_after(word).empty()) throw unknown_command("", word);
+  if (!has_second) throw no_command(word);
   if (!is_help(second)) throw unknown_command(word, second);
   out.write(overview(word));
   return ExitCode::kDone;

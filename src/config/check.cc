@@ -1,3 +1,5 @@
+#include "sluice/config/check.h"
+
 #include <algorithm>
 #include <filesystem>
 #include <string>

@@ -10,12 +10,13 @@
 #include "sluice/base/nearest_name.h"
 #include "sluice/base/printable.h"
 #include "src/config/field_json.h"
+#include "src/config/json_parser.h"
 #include "src/config/json_value.h"
 
 namespace sluice::config {
 namespace {
 
-const std::string kSetOption = "--set";
+constexpr const char* kSetOption = "--set";
 
 // The JSON of a `--set`; what is not JSON and does not start like it is a bare word.
 JsonValue read_assigned(std::string_view text, const std::string& path) {

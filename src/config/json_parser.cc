@@ -1,3 +1,5 @@
+#include "src/config/json_parser.h"
+
 #include <algorithm>
 #include <cstddef>
 #include <iterator>
@@ -6,7 +8,6 @@
 #include <utility>
 
 #include "sluice/base/printable.h"
-#include "src/config/json_value.h"
 
 namespace sluice::config {
 namespace {

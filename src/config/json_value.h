@@ -29,20 +29,6 @@ struct JsonValue {
   bool is_container() const { return kind == Kind::kArray || kind == Kind::kObject; }
 };
 
-// Where a text comes from, for its error messages.
-struct JsonOrigin {
-  std::string source;   // file, preset or option
-  std::string path;     // key path of the text's top level; empty: the whole config
-  bool is_file = true;  // lines are named and comments allowed
-};
-
-constexpr std::size_t kMaxJsonBytes = std::size_t{1} << 20;
-constexpr std::size_t kMaxJsonDepth = 32;
-
-// Reads one JSON value. Error kUsage, with line and key path, on anything that is not JSON, nested
-// deeper or longer than the limits above, starts with a byte order mark or repeats a key.
-JsonValue parse_json(std::string_view text, const JsonOrigin& origin);
-
 // Two spaces for each level; arrays of scalars, and objects of scalars inside arrays, on one line.
 // Error kUsage when a string is not UTF-8.
 std::string print_json(const JsonValue& value);

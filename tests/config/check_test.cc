@@ -1,3 +1,5 @@
+#include "sluice/config/check.h"
+
 #include <catch2/catch.hpp>
 #include <string>
 

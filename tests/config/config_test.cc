@@ -231,7 +231,9 @@ TEST_CASE("set_config_key: mistakes name the path and change nothing", "[config]
   CHECK(set_refused("data.cache_dir=a\xff").find("not UTF-8") != std::string::npos);
   CHECK(set_refused(R"(model={"dropout": {"x": 1}})").starts_with("--set: model.dropout.x: "));
   set_refused("train.seed=" + std::string(2 << 20, '7'));
-  set_refused(std::string(1 << 20, 'a') + "=1");
+  std::string long_key(1 << 20, 'a');
+  long_key += "=1";
+  set_refused(long_key);
 }
 
 TEST_CASE("differing_keys: names leaves, and whole lists of another length", "[config]") {

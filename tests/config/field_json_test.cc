@@ -1,3 +1,5 @@
+#include "src/config/field_json.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,8 +1,9 @@
+#include "src/config/json_parser.h"
+
 #include <catch2/catch.hpp>
 #include <string>
 #include <vector>
 
-#include "src/config/json_value.h"
 #include "tests/config/refusal.h"
 
 namespace sluice::config {
@@ -112,13 +113,6 @@ TEST_CASE("parse_json: text of an option has no lines and no comments", "[config
   CHECK(refusal(ExitCode::kUsage, [&] {
           parse_json("[1,]", option);
         }).starts_with("--set: a.b.1: not JSON"));
-}
-
-TEST_CASE("print_json: lists of scalars take one line, the rest is indented", "[config]") {
-  const std::string text =
-      "{\n  \"a\": [1, 2.5, \"x\\n\\\"\"],\n  \"b\": [\n    {\"c\": 1e-08, \"d\": null}\n  ],\n"
-      "  \"e\": {\n    \"f\": true\n  },\n  \"g\": []\n}\n";
-  CHECK(print_json(parse(text)) == text);
 }
 
 }  // namespace

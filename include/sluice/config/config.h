@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "sluice/config/check.h"
 #include "sluice/model/model_config.h"
 #include "sluice/optim/optim_config.h"
 #include "sluice/text/text_config.h"
@@ -38,16 +39,16 @@ struct Config {
 // was expected and found, and the nearest valid key. Keys that are absent keep their defaults.
 Config parse_config(std::string_view json, const std::string& source);
 
-// A preset's name or a file's path: a path when it contains '/' or ends in ".json".
+// A preset's name or a file's path: a path when it contains '/' or ends in ".json". Error kNoInput
+// when the file cannot be read, kUsage when there is no such preset.
 Config load_config(const std::string& preset_or_path);
 
-// One `--set a.b.0.c=VALUE`; VALUE is JSON, a bare word is a string.
+// One `--set a.b.0.c=VALUE`; VALUE is JSON, a bare word is a string. An object changes only the keys
+// that it names. Error kUsage, the config unchanged.
 void set_config_key(Config& config, std::string_view assignment);
 
-// Cross-field rules, e.g. that one limit is set; Error kUsage naming the keys.
-void check_config(const Config& config);
-
 // Complete, ordered, pretty-printed JSON: parse_config(to_json(c)) == c, bit for bit.
+// Error kUsage when a string is not UTF-8.
 std::string to_json(const Config& config);
 
 // Key paths whose values differ, e.g. "train.max_steps".
