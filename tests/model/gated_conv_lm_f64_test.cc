@@ -1,6 +1,8 @@
 #include <catch2/catch.hpp>
+#include <cmath>
 
 #include "sluice/model/gated_conv_lm.h"
+#include "tests/support/compare.h"
 #include "tests/support/gradient_check.h"
 #include "tests/support/tiny_model.h"
 
@@ -20,8 +22,9 @@ struct Run {
 
 // A model ready for a check: gains and biases off their initial values.
 struct Subject {
-  explicit Subject(const ModelConfig& config)
-      : backend(kernels::make_reference_backend(pool)), model(config, kVocabulary, *backend, 2) {
+  explicit Subject(const ModelConfig& config, int arrays = 2)
+      : backend(kernels::make_reference_backend(pool)),
+        model(config, kVocabulary, *backend, arrays) {
     model.initialise(3);
     testing::stir_parameters(model.parameters(), 4);
   }
@@ -81,6 +84,107 @@ TEST_CASE("GatedConvLm: gradients of a model with everything agree with differen
     config.residual_scale = 1.3;
     require_gradients(config, {});
   }
+}
+
+TEST_CASE("GatedConvLm: gradients at odd sizes agree with differences", "[model]") {
+  using testing::tiny_config;
+  SECTION("one token") { require_gradients(testing::full_config(), {.sequences = 1, .time = 1}); }
+  SECTION("sequences shorter than the kernels") {
+    require_gradients(testing::full_config(), {.sequences = 3, .time = 2});
+  }
+  SECTION("kernels of one tap") {
+    require_gradients(tiny_config(3, {block({{.kernel = 1, .channels = 4}}, 2)}), {});
+  }
+  SECTION("no input projection") {
+    require_gradients(tiny_config(4, {block({{.kernel = 3, .channels = 4}}, 2)}), {});
+  }
+  SECTION("no input projection, dropout") {
+    ModelConfig config = tiny_config(4, {block({{.kernel = 3, .channels = 4}}, 2)});
+    config.dropout = testing::all_dropout(0.3);
+    require_gradients(config, {.dropout = true});
+  }
+  SECTION("no input projection, the first block projects") {
+    require_gradients(
+        tiny_config(4, {block({{.kernel = 2, .channels = 4}, {.kernel = 2, .channels = 3}}),
+                        block({{.kernel = 2, .channels = 6}})}),
+        {.sequences = 1});
+  }
+  SECTION("more rows than one chunk has") {
+    require_gradients(tiny_config(2, {block({{.kernel = 2, .channels = 2}}),
+                                      block({{.kernel = 2, .channels = 3, .dilation = 2}})}),
+                      {.sequences = 3, .time = 90, .masked = 5});
+  }
+}
+
+TEST_CASE("GatedConvLm: gains of zero and below have right gradients and can move", "[model]") {
+  Subject subject(testing::full_config());
+  nn::ParameterStore& store = subject.model.parameters();
+  testing::set_element(store, "blocks.0.layers.0.conv.weight_g", 2, 0);
+  testing::set_element(store, "blocks.0.layers.0.conv.weight_g", 9, 0);
+  testing::set_element(store, "blocks.1.layers.1.conv.weight_g", 1, Real(-0.7));
+  testing::set_element(store, "blocks.2.projection.weight_g", 0, 0);
+  testing::set_element(store, "blocks.2.projection.weight_g", 1, Real(-1.2));
+  testing::set_element(store, "input_projection.weight_g", 3, Real(-0.4));
+  require_gradients(subject, {});
+  const auto gain =
+      testing::read_parameter(store, "blocks.0.layers.0.conv.weight_g", kernels::Array::kGradient);
+  CHECK(std::abs(gain[2]) > 1e-3);
+  CHECK(std::abs(gain[9]) > 1e-3);
+}
+
+TEST_CASE("GatedConvLm: gradients of micro-batches add up to that of the sum", "[model]") {
+  Subject subject(testing::full_config());
+  GatedConvLm& model = subject.model;
+  const testing::TokenBatch one = testing::token_batch(2, 5, kVocabulary, 6, 4);
+  const testing::TokenBatch two = testing::token_batch(2, 5, kVocabulary, 7);
+  const auto state = model.state(2, 5, true);
+  const auto loss = [&] {
+    return model.forward(one.inputs, one.targets, *state).nats +
+           model.forward(two.inputs, two.targets, *state).nats;
+  };
+  // What an earlier step left must not count.
+  model.forward(two.inputs, two.targets, *state);
+  model.backward(two.inputs, two.targets, *state);
+  model.parameters().discard_gradient();
+  for (const testing::TokenBatch& batch : {one, two}) {
+    model.forward(batch.inputs, batch.targets, *state);
+    model.backward(batch.inputs, batch.targets, *state);
+  }
+  const testing::GradientMismatch worst = testing::check_parameters(model.parameters(), loss);
+  INFO(worst.where << ": " << worst.analytic << " against " << worst.numeric);
+  CHECK(worst.error <= kTolerance);
+}
+
+TEST_CASE("GatedConvLm: squared norm is that of the gradients as they read", "[model]") {
+  Subject subject(testing::full_config());
+  const testing::TokenBatch batch = testing::token_batch(2, 7, kVocabulary, 6);
+  const auto state = subject.model.state(2, 7, true);
+  subject.model.forward(batch.inputs, batch.targets, *state);
+  subject.model.backward(batch.inputs, batch.targets, *state);
+  double sum = 0;
+  for (const Real g : testing::read_all(subject.model.parameters(), kernels::Array::kGradient)) {
+    sum += g * g;
+  }
+  CHECK(subject.model.parameters().squared_gradient_norm() == Approx(sum).epsilon(1e-12));
+}
+
+TEST_CASE("GatedConvLm: a step under weight norm moves v, g and b by their gradients", "[model]") {
+  Subject subject(testing::full_config(), 3);
+  GatedConvLm& model = subject.model;
+  nn::ParameterStore& store = model.parameters();
+  const testing::TokenBatch batch = testing::token_batch(2, 7, kVocabulary, 6);
+  const auto state = model.state(2, 7, true);
+  const double before = model.forward(batch.inputs, batch.targets, *state).nats;
+  model.backward(batch.inputs, batch.targets, *state);
+  std::vector<Real> expected = testing::read_all(store, kernels::Array::kValue);
+  const std::vector<Real> gradient = testing::read_all(store, kernels::Array::kGradient);
+  const double lr = 0.01, scale = 0.1;
+  for (std::size_t i = 0; i < expected.size(); ++i) expected[i] -= lr * scale * gradient[i];
+  store.update({.kind = kernels::UpdateKind::kNag, .lr = lr, .scale = scale});
+  CHECK(testing::relative_difference(testing::read_all(store, kernels::Array::kValue), expected) <=
+        1e-13);
+  // The new values are in use at once.
+  CHECK(model.forward(batch.inputs, batch.targets, *state).nats < before);
 }
 
 }  // namespace sluice::model

@@ -70,11 +70,15 @@ struct TableWeights : Weights {
 
 // exp(z - block maximum) of every row, panel by panel (a panel: a range of the vocabulary).
 struct BlockTape : SoftmaxTape {
-  std::vector<AlignedBuffer> panels;  // each [rows, width of the panel]
-  std::vector<Real> block_max;        // [panels, rows]
-  std::vector<Real> target_logit;     // [rows]
-  std::vector<double> log_sum;        // [rows]; in float, p would be off by the last place
+  std::vector<AlignedBuffer> panels;    // each [rows, width of the panel]
+  std::vector<Real> block_max;          // [panels, rows]
+  std::vector<Real> target_logit, max;  // [rows]
+  // log sum of exp(z - max), [rows]. Apart from max: their sum would lose it to a large maximum.
+  std::vector<double> log_sum;
 
+  double log_probability(std::size_t row, Real logit) const {
+    return static_cast<double>(logit) - static_cast<double>(max[row]) - log_sum[row];
+  }
   void resize(Index rows, const Chunks& panels_of, bool keep_panels);
 };
 

@@ -98,9 +98,9 @@ void ReferenceBackend::softmax_forward(const Activations& x, const Weights& tabl
       sum += block_sum[entry] *
              std::exp(static_cast<double>(tape.block_max[entry]) - static_cast<double>(max));
     }
-    const double log_sum = static_cast<double>(max) + std::log(sum);
-    tape.log_sum[at] = log_sum;
-    nats[token] = targets[token] < 0 ? 0 : log_sum - static_cast<double>(tape.target_logit[at]);
+    tape.max[at] = max;
+    tape.log_sum[at] = std::log(sum);
+    nats[token] = targets[token] < 0 ? 0 : -tape.log_probability(at, tape.target_logit[at]);
   }
 }
 
@@ -108,6 +108,7 @@ void BlockTape::resize(Index rows, const Chunks& panels_of, bool keep_panels) {
   const auto count = static_cast<std::size_t>(panels_of.count());
   block_max.resize(count * static_cast<std::size_t>(rows));
   target_logit.resize(static_cast<std::size_t>(rows));
+  max.resize(static_cast<std::size_t>(rows));
   log_sum.resize(static_cast<std::size_t>(rows));
   if (!keep_panels) return;
   panels.resize(count);
@@ -133,9 +134,9 @@ void ReferenceBackend::softmax_gradient(BlockTape& tape, Index panel, const Chun
     }
     const auto at = static_cast<std::size_t>(row);
     const Real max = tape.block_max[static_cast<std::size_t>(panel * rows + row)];
-    values *= static_cast<Real>(std::exp(static_cast<double>(max) - tape.log_sum[at]));
+    values *= static_cast<Real>(std::exp(tape.log_probability(at, max)));
     if (target >= begin && target < begin + length) {
-      const double log_p = static_cast<double>(tape.target_logit[at]) - tape.log_sum[at];
+      const double log_p = tape.log_probability(at, tape.target_logit[at]);
       values(target - begin) = static_cast<Real>(std::expm1(log_p));
     }
   }

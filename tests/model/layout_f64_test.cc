@@ -1,0 +1,121 @@
+// No layer, and nothing in the network, may know how a backend lays out memory: on a backend whose
+// layouts have nothing in common with the reference's, everything comes out the same.
+#include <catch2/catch.hpp>
+
+#include "tests/support/backends.h"
+#include "tests/support/compare.h"
+#include "tests/support/tiny_model.h"
+
+namespace sluice::model {
+namespace {
+
+using kernels::Array;
+using testing::relative_difference;
+
+constexpr Index kVocabulary = 13;
+constexpr double kTolerance = 1e-9;
+
+ModelConfig everything() {
+  ModelConfig config = testing::full_config();
+  config.dropout = {.embedding = 0.1, .layer = 0.3, .output = 0.2};
+  return config;
+}
+
+struct Subject {
+  Subject(const char* name, const ModelConfig& config)
+      : backend(testing::make_backend(name, pool)), model(config, kVocabulary, *backend, 4) {
+    model.initialise(3);
+    testing::stir_parameters(model.parameters(), 4);
+  }
+  // Two micro-batches of one step; returns their nats.
+  double accumulate(GatedConvLm::State& state, std::uint64_t step) {
+    double nats = 0;
+    for (const std::uint64_t part : {0, 1}) {
+      const testing::TokenBatch batch = testing::token_batch(2, 6, kVocabulary, 2 * step + part, 5);
+      state.set_dropout(7, step, 2 * part);
+      nats += model.forward(batch.inputs, batch.targets, state).nats;
+      model.backward(batch.inputs, batch.targets, state);
+    }
+    return nats;
+  }
+  ThreadPool pool{1};
+  std::unique_ptr<kernels::Backend> backend;
+  GatedConvLm model;
+};
+
+}  // namespace
+
+TEST_CASE("GatedConvLm: losses, gradients and updates do not depend on the layout", "[model]") {
+  const auto kind = GENERATE(kernels::UpdateKind::kNag, kernels::UpdateKind::kAdamw);
+  ModelConfig config = everything();
+  SECTION("weight norm") {}
+  SECTION("no weight norm, no bias") {
+    config.norm = Norm::kNone;
+    config.output.bias = false;
+  }
+  Subject a(testing::kReference, config), b(testing::kBlocked, config);
+  const auto state_a = a.model.state(2, 6, true), state_b = b.model.state(2, 6, true);
+  kernels::UpdateRule rule = {.kind = kind,
+                              .lr = 0.05,
+                              .scale = 1.0 / 20,
+                              .momentum = 0.9,
+                              .beta2 = 0.99,
+                              .eps = 1e-6,
+                              .matrix_decay = 0.1,
+                              .other_decay = 0.05};
+  for (std::uint64_t step = 1; step <= 3; ++step) {
+    INFO("step " << step);
+    CHECK(a.accumulate(*state_a, step) == Approx(b.accumulate(*state_b, step)).epsilon(kTolerance));
+    for (const nn::Parameter& parameter : a.model.parameters().parameters()) {
+      INFO(parameter.name);
+      const auto read = [&](Subject& s) {
+        return testing::read_parameter(s.model.parameters(), parameter.name, Array::kGradient);
+      };
+      CHECK(relative_difference(read(b), read(a)) <= kTolerance);
+    }
+    CHECK(a.model.parameters().squared_gradient_norm() ==
+          Approx(b.model.parameters().squared_gradient_norm()).epsilon(kTolerance));
+    rule.step = static_cast<std::int64_t>(step);
+    a.model.parameters().update(rule);
+    b.model.parameters().update(rule);
+  }
+  for (const Array array : {Array::kValue, Array::kState0, Array::kState1}) {
+    CHECK(relative_difference(testing::read_all(b.model.parameters(), array),
+                              testing::read_all(a.model.parameters(), array)) <= kTolerance);
+  }
+}
+
+TEST_CASE("GatedConvLm: carried context and log-probabilities do not depend on the layout",
+          "[model]") {
+  const ModelConfig config = testing::full_config();
+  Subject a(testing::kReference, config), b(testing::kBlocked, config);
+  const auto run = [&](Subject& s) {
+    std::vector<Real> out;
+    const auto window = s.model.state(2, 4, false), step = s.model.state(2, 1, false);
+    const auto add = [&](GatedConvLm::State& state, std::uint64_t seed) {
+      const Index time = state.map().time;
+      const auto batch = testing::token_batch(2, time, kVocabulary, seed);
+      s.model.forward(batch.inputs, batch.targets, state);
+      for (const double nats : s.model.nats(state)) out.push_back(static_cast<Real>(nats));
+      std::vector<Real> log_p(kVocabulary);
+      s.model.log_probabilities(state, 2 * time - 1, log_p);
+      out.insert(out.end(), log_p.begin(), log_p.end());
+    };
+    add(*window, 1);
+    window->carry_context(*window);
+    add(*window, 2);
+    step->carry_context(*window);
+    for (std::uint64_t i = 3; i < 12; ++i) {
+      add(*step, i);
+      step->carry_context(*step);
+    }
+    window->carry_context(*step);
+    add(*window, 20);
+    window->clear_context();
+    add(*window, 21);
+    return out;
+  };
+  CHECK(relative_difference(run(b), run(a)) <= kTolerance);
+}
+
+}  // namespace sluice::model

@@ -1,0 +1,118 @@
+#include <catch2/catch.hpp>
+
+#include "sluice/nn/gated_layer.h"
+#include "tests/support/backends.h"
+#include "tests/support/gradient_check.h"
+#include "tests/support/layer_bench.h"
+#include "tests/support/tiny_model.h"
+
+namespace sluice::nn {
+namespace {
+
+struct Case {
+  Index in, out, kernel, dilation;
+  bool weight_norm;
+  Index sequences, time;
+};
+
+testing::GradientMismatch check(kernels::Backend& backend, const Case& c) {
+  testing::LayerBench bench(
+      backend,
+      {.sequences = c.sequences, .time = c.time, .context = (c.kernel - 1) * c.dilation + 1}, c.in);
+  GatedLayer layer(ParameterScope(bench.store), c.in, c.out, c.kernel, c.dilation, c.weight_norm);
+  bench.open(c.out);
+  layer.wire(bench.workspace, bench.out, 0);
+  bench.close();
+  layer.initialise(1, 0);
+  testing::stir_parameters(bench.store, 2);
+  const auto tokens = static_cast<std::size_t>(c.sequences * c.time);
+  const std::vector<Real> x = testing::normal_values(tokens * static_cast<std::size_t>(c.in), 3, 1);
+  const std::vector<Real> dy =
+      testing::normal_values(tokens * static_cast<std::size_t>(c.out), 4, 1);
+  const auto loss = [&] {
+    layer.forward(bench.in, bench.out);
+    return testing::dot(bench.output(), dy);
+  };
+  bench.set_input(x);
+  loss();
+  bench.start_backward(dy);
+  layer.backward(bench.out, bench.in);
+  testing::GradientMismatch worst = testing::check_parameters(bench.store, loss);
+  worst.merge(testing::check_array(
+      "x", x, bench.input_gradient(), [&](std::span<const Real> in) { bench.set_input(in); },
+      loss));
+  return worst;
+}
+
+}  // namespace
+
+TEST_CASE("GatedLayer: gradients agree with differences at odd shapes", "[nn]") {
+  const auto c = GENERATE(values<Case>({
+      {.in = 5,
+       .out = 3,
+       .kernel = 3,
+       .dilation = 1,
+       .weight_norm = true,
+       .sequences = 2,
+       .time = 7},
+      {.in = 5,
+       .out = 3,
+       .kernel = 3,
+       .dilation = 1,
+       .weight_norm = false,
+       .sequences = 2,
+       .time = 7},
+      {.in = 3,
+       .out = 7,
+       .kernel = 1,
+       .dilation = 1,
+       .weight_norm = true,
+       .sequences = 3,
+       .time = 5},
+      {.in = 4,
+       .out = 4,
+       .kernel = 6,
+       .dilation = 1,
+       .weight_norm = true,
+       .sequences = 2,
+       .time = 4},
+      {.in = 4,
+       .out = 5,
+       .kernel = 3,
+       .dilation = 4,
+       .weight_norm = true,
+       .sequences = 1,
+       .time = 9},
+      {.in = 2,
+       .out = 3,
+       .kernel = 2,
+       .dilation = 5,
+       .weight_norm = false,
+       .sequences = 3,
+       .time = 4},
+      {.in = 1,
+       .out = 1,
+       .kernel = 2,
+       .dilation = 1,
+       .weight_norm = true,
+       .sequences = 1,
+       .time = 1},
+      // More rows than one chunk has.
+      {.in = 2,
+       .out = 1,
+       .kernel = 2,
+       .dilation = 1,
+       .weight_norm = true,
+       .sequences = 3,
+       .time = 40},
+  }));
+  const std::string name = GENERATE(testing::kReference, testing::kBlocked);
+  ThreadPool pool(1);
+  const auto backend = testing::make_backend(name, pool);
+  const testing::GradientMismatch worst = check(*backend, c);
+  INFO(name << " " << worst.where << ": " << worst.analytic << " against " << worst.numeric);
+  CHECK(worst.largest > 0.01);
+  CHECK(worst.error <= 1e-6);
+}
+
+}  // namespace sluice::nn
