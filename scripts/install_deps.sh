@@ -72,7 +72,8 @@ if [ "$(id -u)" -ne 0 ]; then
     as_root=(sudo -n)
   elif [ -t 0 ]; then
     as_root=(sudo)
-    echo "sudo may ask for your password."
+    echo "Packages are missing; sudo asks for your password to install them."
+    sudo -v || stop "packages are missing, and sudo refused"
   else
     stop "packages are missing, and sudo needs a password that nobody is here to type"
   fi

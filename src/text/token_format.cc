@@ -78,11 +78,13 @@ class FieldReader {
 
 formats::Metadata to_metadata(const TokenFileHeader& header) {
   formats::Metadata metadata;
-  metadata[std::string(kVersionKey)] = kTokenFileVersion;
+  metadata.emplace(kVersionKey, kTokenFileVersion);
   visit_fields(
       header,
-      [&metadata](const char* key, std::uint64_t value) { metadata[key] = std::to_string(value); },
-      [&metadata](const char* key, std::uint64_t value) { metadata[key] = to_hex(value); });
+      [&metadata](const char* key, std::uint64_t value) {
+        metadata.emplace(key, std::to_string(value));
+      },
+      [&metadata](const char* key, std::uint64_t value) { metadata.emplace(key, to_hex(value)); });
   return metadata;
 }
 

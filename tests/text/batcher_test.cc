@@ -112,7 +112,7 @@ TEST_CASE("StreamBatcher: batches are runs of samples, over the ends of epochs",
   const StreamBatcher one_by_one = corpus.batcher(5, 1);
   const StreamBatcher by_seven = corpus.batcher(5, 7);  // more than an epoch holds
   Batch batch, single;
-  for (const std::uint64_t first : {0, 1, 3, 4, 5, 1000}) {
+  for (const std::uint64_t first : {0u, 1u, 3u, 4u, 5u, 1000u}) {
     by_seven.load(first, batch);
     CHECK(batch.sequences == 7);
     CHECK(batch.time == 5);
@@ -193,7 +193,7 @@ TEST_CASE("StreamBatcher: the samples of a seed are frozen", "[text]") {
   const DistinctCorpus corpus(11);
   const StreamBatcher batcher = corpus.batcher(4, 2, 1);
   std::vector<std::uint64_t> places;
-  for (const std::uint64_t first : {0, 2, 4, 6}) {
+  for (const std::uint64_t first : {0u, 2u, 4u, 6u}) {
     Batch batch;
     batcher.load(first, batch);
     for (const int target : batch.targets)

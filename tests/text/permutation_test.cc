@@ -17,6 +17,14 @@ TEST_CASE("Permutation: most frequent first, ties by tokenizer id", "[text]") {
   }
 }
 
+TEST_CASE("Permutation: ties keep their order in large vocabularies too", "[text]") {
+  std::vector<std::uint64_t> counts(1000, 5);
+  counts[999] = 6;
+  const auto permutation = Permutation::by_frequency(counts);
+  CHECK(permutation.to_model(999) == 0);
+  for (int id = 0; id < 999; ++id) REQUIRE(permutation.to_model(id) == id + 1);
+}
+
 TEST_CASE("Permutation: only permutations are taken", "[text]") {
   CHECK(Permutation({2, 0, 1}).to_tokenizer(2) == 0);
   CHECK(Permutation().size() == 0);

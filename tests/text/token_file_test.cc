@@ -308,14 +308,15 @@ TEST_CASE("TokenFile: what does not fit together is refused", "[text]") {
       refused(name, [&](HandMade& made) { made.metadata[name] = bad; });
     }
   }
-  refused("version", [](HandMade& made) { made.metadata["sluice.token_file"] = "2"; });
+  refused("version", [](HandMade& made) { made.metadata["sluice.token_file"] = std::string("2"); });
   for (const std::string size : {"0", "1", "268435457"}) {
     refused("vocabulary", [&](HandMade& made) { made.metadata["sluice.vocabulary"] = size; });
   }
-  refused("line starts", [](HandMade& made) { made.metadata["sluice.lines"] = "3"; });
-  refused("ids", [](HandMade& made) { made.metadata["sluice.oov"] = "5"; });
-  refused("ids", [](HandMade& made) { made.metadata["sluice.literal_unknowns"] = "5"; });
-  refused("U32", [](HandMade& made) { made.metadata["sluice.vocabulary"] = "65537"; });
+  refused("line starts", [](HandMade& made) { made.metadata["sluice.lines"] = std::string("3"); });
+  refused("ids", [](HandMade& made) { made.metadata["sluice.oov"] = std::string("5"); });
+  refused("ids",
+          [](HandMade& made) { made.metadata["sluice.literal_unknowns"] = std::string("5"); });
+  refused("U32", [](HandMade& made) { made.metadata["sluice.vocabulary"] = std::string("65537"); });
   refused("ids", [](HandMade& made) { made.ids_name = "id"; });
   refused("line_starts", [](HandMade& made) { made.starts_name = "starts"; });
   refused("I16", [](HandMade& made) { made.ids_type = formats::Dtype::kI16; });
