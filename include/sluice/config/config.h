@@ -43,8 +43,8 @@ Config parse_config(std::string_view json, const std::string& source);
 // when the file cannot be read, kUsage when there is no such preset.
 Config load_config(const std::string& preset_or_path);
 
-// One `--set a.b.0.c=VALUE`; VALUE is JSON, a bare word is a string. An object changes only the keys
-// that it names. Error kUsage, the config unchanged.
+// One `--set a.b.0.c=VALUE`; VALUE is JSON, a bare word is a string. An object changes only the
+// keys that it names. Error kUsage, the config unchanged.
 void set_config_key(Config& config, std::string_view assignment);
 
 // Complete, ordered, pretty-printed JSON: parse_config(to_json(c)) == c, bit for bit.
