@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -27,6 +28,14 @@ class TempDir {
 
   const std::string& path() const { return path_; }
   std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+
+  // A plain write, for tests that make many files: no fsync. Returns the path.
+  std::string write(const std::string& name, const std::string& content) const {
+    std::ofstream file(path_ + "/" + name, std::ios::binary);
+    file << content << std::flush;
+    if (!file) throw std::runtime_error("cannot write " + name);
+    return path_ + "/" + name;
+  }
 
   // Sorted names of everything in the directory or one below it.
   std::vector<std::string> names(const std::string& below = "") const {

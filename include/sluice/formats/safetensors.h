@@ -35,6 +35,10 @@ using Metadata = std::map<std::string, std::string>;
 // Writes a file whose tensors are declared up front and whose bytes are then produced one tensor at
 // a time, so that no second copy of a model is needed. Metadata keys and tensors are written sorted
 // (tensors by descending alignment, then name), so equal content gives equal bytes.
+//
+// The metadata always get "format":"pt", which other readers ask for; checksums in them, from a
+// file they were read from, are replaced. Declaring what no reader would take, or producing another
+// number of bytes than declared, is Error kInternal; a failing disk is kOutput.
 class SafetensorsWriter {
  public:
   SafetensorsWriter(std::string path, Metadata metadata);
@@ -55,6 +59,9 @@ class SafetensorsWriter {
 // integer shapes and offsets, every product overflow-checked, tensors covering the data part
 // exactly (no hole, overlap or tail), metadata a flat map of strings. Violations are Error
 // kBadData: "PATH: offset N: ... (expected X, found Y)". Memory is bounded by the header's size.
+// Tensor names are free text: print them through quote() only.
+//
+// A file with any of our checksums must have all of them, and the header's own must match.
 class SafetensorsReader {
  public:
   explicit SafetensorsReader(std::string path);
@@ -65,16 +72,19 @@ class SafetensorsReader {
   const TensorInfo* find(std::string_view name) const;
   const TensorInfo& get(std::string_view name) const;  // Error kBadData: no such tensor
 
-  // Reads `out.size()` bytes from `offset` inside the tensor; refuses to leave the tensor.
+  // Reads `out.size()` bytes from `offset` inside the tensor; leaving it is Error kInternal. Not
+  // verified. Several threads may read at once.
   void read(const TensorInfo& tensor, std::uint64_t offset, std::span<std::byte> out) const;
   // The whole tensor, verified against its checksum where the file has one.
   std::vector<std::byte> read_all(const TensorInfo& tensor) const;
-  // True when the file carries our checksums; verify() then reads everything and throws at the
-  // first tensor that does not match, naming it and its offset.
+  // True when the file carries our checksums. verify() reads everything and throws kBadData at the
+  // first tensor that does not match, naming it and its offset, or when there is nothing to match.
   bool has_checksums() const;
   void verify() const;
 
  private:
+  void check_data(const TensorInfo& tensor, std::uint64_t found) const;
+
   InputFile file_;
   Metadata metadata_;
   std::vector<TensorInfo> tensors_;
