@@ -56,7 +56,8 @@ class Evaluator {
 // Called between windows with the tokens scored so far; false stops the evaluation.
 using Progress = std::function<bool(std::uint64_t tokens)>;
 
-// A whole token file. Returns false when `progress` stopped it.
+// A whole token file; oov_nats is not known (NaN) where oov > 0. Returns false when `progress`
+// stopped it, `totals` then as it was.
 bool evaluate(const model::GatedConvLm& model, const text::Permutation& permutation,
               int end_of_line, const text::TokenFile& tokens, const Progress& progress,
               Totals& totals);
