@@ -1,6 +1,7 @@
 #include "sluice/base/thread_pool.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -150,6 +151,11 @@ void ThreadPool::run(Index count, const std::function<void(Index, int)>& chunk) 
     }
   }
   set_float_mode(caller_mode);
+}
+
+std::uint64_t physical_memory() {
+  return static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) *
+         static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
 int available_cpus() {

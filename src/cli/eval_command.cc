@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -93,6 +94,22 @@ std::string report(const eval::Totals& totals, const config::OpenModel& model, d
                             eval::perplexity_stderr(totals));
 }
 
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+// 0 when unknown: a pipe is among them.
+double total_bytes(const std::vector<std::string>& files) {
+  double total = 0;
+  for (const std::string& file : files) {
+    std::error_code error;
+    const auto size = std::filesystem::file_size(file, error);
+    if (error) return 0;
+    total += static_cast<double>(size);
+  }
+  return total;
+}
+
 ExitCode run_eval(const EvalArguments& arguments, Output& out) {
   train::ProgressBar bar(wants_bar(arguments.model.verbosity));
   start_logging(arguments.model.verbosity, bar);
@@ -100,15 +117,19 @@ ExitCode run_eval(const EvalArguments& arguments, Output& out) {
   const auto backend = kernels::make_reference_backend(pool);
   const config::OpenModel model = config::open_model(arguments.model.path(), *backend);
   const auto begin = std::chrono::steady_clock::now();
+  const double total = total_bytes(arguments.files);
   const eval::Totals totals = eval::evaluate(
       *model.network, model.parts.permutation, *model.parts.tokenizer, arguments.files,
-      [&](std::uint64_t tokens) {
-        bar.show(0, fmt::format("{} tokens", train::format_count(static_cast<double>(tokens))));
+      [&](std::uint64_t tokens, std::uint64_t bytes) {
+        const double elapsed = seconds_since(begin);
+        const double done = total > 0 ? static_cast<double>(bytes) / total : 0;
+        bar.show(done,
+                 fmt::format("{} tokens | eta {}", train::format_count(static_cast<double>(tokens)),
+                             train::format_duration(done > 0 ? elapsed / done - elapsed : 0)));
         return true;
       });
   bar.clear();
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const double seconds = seconds_since(begin);
   out.write(arguments.json ? figures(totals, model, arguments.files, seconds).dump() + "\n"
                            : report(totals, model, seconds));
   return ExitCode::kDone;

@@ -181,6 +181,8 @@ ExitCode train_run(const Config& config, RunDirectory& directory, const config::
        .bar = bar,
        .stop_requested = [&] { return StopSignal::requested() || directory.stop_requested(); }},
       state);
+  spdlog::info("estimated time: {}; Ctrl-C stops and saves",
+               train::format_duration(trainer.estimate_seconds()));
   const train::Trainer::Outcome outcome = trainer.run();
   bar.clear();
   const train::TrainState& end = trainer.state();

@@ -88,7 +88,7 @@ bool evaluate(const model::GatedConvLm& model, const text::Permutation& permutat
     ids.resize(std::min<std::uint64_t>(kWindow, tokens.size() - begin));
     tokens.read(begin, ids);
     evaluator.add(ids, {});
-    if (progress != nullptr && !progress(begin + ids.size())) return false;
+    if (progress != nullptr && !progress(begin + ids.size(), 0)) return false;
   }
   totals = evaluator.finish();
   totals.counts = tokens.counts();
@@ -105,7 +105,7 @@ Totals evaluate(const model::GatedConvLm& model, const text::Permutation& permut
                 const Progress& progress) {
   Evaluator evaluator(model, permutation, tokenizer.end_of_line());
   text::Encoding line_tokens;
-  std::uint64_t literal_unknowns = 0, tokens = 0, hash = 0;
+  std::uint64_t literal_unknowns = 0, tokens = 0, bytes = 0, hash = 0;
   const text::CorpusCounts counts = text::read_corpus(
       files,
       [&](std::string_view line) {
@@ -116,7 +116,8 @@ Totals evaluate(const model::GatedConvLm& model, const text::Permutation& permut
         literal_unknowns += line_tokens.literal_unknowns;
         evaluator.add(line_tokens.ids, line_tokens.oov);
         tokens += line_tokens.ids.size();
-        if (progress != nullptr) progress(tokens);
+        bytes += line.size() + 1;
+        if (progress != nullptr) progress(tokens, bytes);
       },
       &hash);
   Totals totals = evaluator.finish();

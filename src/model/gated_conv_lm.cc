@@ -12,35 +12,45 @@ using kernels::Junction;
 using nn::ParameterScope;
 using Gradient = nn::Workspace::Gradient;
 
+namespace {
+
+std::unique_ptr<nn::Product> make_input_projection(const ModelConfig& config,
+                                                   nn::ParameterStore& store) {
+  if (!has_input_projection(config)) return nullptr;
+  return std::make_unique<nn::Product>(
+      ParameterScope(store, "input_projection"),
+      kernels::ConvShape{.in = config.embedding_dim, .out = first_width(config)},
+      config.norm == Norm::kWeight);
+}
+
+std::deque<nn::ResidualBlock> make_blocks(const ModelConfig& config, nn::ParameterStore& store) {
+  std::deque<nn::ResidualBlock> blocks;
+  Index width = first_width(config);
+  for (const BlockConfig& block : expanded_blocks(config)) {
+    std::vector<nn::LayerShape> layers;
+    for (const LayerConfig& layer : block.layers) {
+      layers.push_back({layer.kernel, layer.channels, layer.dilation});
+    }
+    blocks.emplace_back(ParameterScope(store, "blocks") / std::to_string(blocks.size()), width,
+                        layers, config.norm == Norm::kWeight,
+                        static_cast<Real>(config.residual_scale));
+    width = blocks.back().out();
+  }
+  return blocks;
+}
+
+}  // namespace
+
 GatedConvLm::GatedConvLm(const ModelConfig& config, Index vocabulary, kernels::Backend& backend,
                          int arrays)
     : config_(config),
       store_(backend),
       embedding_(ParameterScope(store_, "embedding"),
                  {.rows = vocabulary, .width = config.embedding_dim}, false),
-      input_projection_(
-          has_input_projection(config)
-              ? std::make_unique<nn::Product>(
-                    ParameterScope(store_, "input_projection"),
-                    kernels::ConvShape{.in = config.embedding_dim, .out = first_width(config)},
-                    config.norm == Norm::kWeight)
-              : nullptr),
-      output_([&] {
-        // Declared after the blocks: the list of parameters runs from input to output.
-        Index width = first_width(config);
-        for (const BlockConfig& block : expanded_blocks(config)) {
-          std::vector<nn::LayerShape> layers;
-          for (const LayerConfig& layer : block.layers) {
-            layers.push_back({layer.kernel, layer.channels, layer.dilation});
-          }
-          blocks_.emplace_back(ParameterScope(store_, "blocks") / std::to_string(blocks_.size()),
-                               width, layers, config.norm == Norm::kWeight,
-                               static_cast<Real>(config.residual_scale));
-          width = blocks_.back().out();
-        }
-        return nn::Table(ParameterScope(store_, "output"), {.rows = vocabulary, .width = width},
-                         config.output.bias);
-      }()) {
+      input_projection_(make_input_projection(config, store_)),
+      blocks_(make_blocks(config, store_)),
+      output_(ParameterScope(store_, "output"), {.rows = vocabulary, .width = last_width(config)},
+              config.output.bias) {
   store_.allocate(arrays);
 }
 

@@ -3,8 +3,16 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+#include <system_error>
 
+#include "corpus_reader.h"
+#include "encoded_corpus.h"
 #include "sluice/base/error.h"
+#include "sluice/base/file.h"
 #include "sluice/base/printable.h"
 #include "sluice/formats/safetensors.h"
 #include "token_format.h"
@@ -29,6 +37,45 @@ const TensorInfo& get_list(const formats::SafetensorsReader& reader, std::string
                 tensor.shape.size());
   }
   return tensor;
+}
+
+std::string cache_path(const std::string& directory, std::uint64_t corpus_hash,
+                       std::uint64_t tokenizer_hash, LineRange range) {
+  const std::string key =
+      fmt::format("tokens {}\n{}\n{}\n{} {}\n", kTokenFileVersion, to_hex(corpus_hash),
+                  to_hex(tokenizer_hash), range.begin, range.end);
+  return fmt::format("{}/tokens-{}.safetensors", directory, to_hex(checksum(key)));
+}
+
+// The cached file if it is there, whole, and what its name says.
+std::optional<TokenFile> find_cached(const std::string& path, std::uint64_t corpus_hash,
+                                     const Tokenizer& tokenizer, LineRange range) {
+  try {
+    TokenFile file(path);
+    file.verify();
+    if (file.corpus_hash() == corpus_hash && file.tokenizer_hash() == tokenizer.hash() &&
+        file.vocabulary() == tokenizer.size() && file.range() == range) {
+      return file;
+    }
+  } catch (const Error&) {
+    // Missing or damaged: a cache that costs nothing but time to write anew.
+  }
+  return std::nullopt;
+}
+
+// Removes what processes killed a day or more ago left half written.
+void sweep_cache(const std::string& directory) {
+  namespace fs = std::filesystem;
+  const auto stale = fs::file_time_type::clock::now() - std::chrono::hours(24);
+  std::error_code error;
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (!name.starts_with(".tokens-") || !is_temporary_name(name)) continue;
+    std::error_code gone;
+    const auto written = entry->last_write_time(gone);
+    if (!gone && written < stale) FileSystem::current().unlink(entry->path().c_str());
+  }
 }
 
 }  // namespace
@@ -117,6 +164,49 @@ void TokenFile::verify() const {
                 printable(state_->reader.path()));
   }
   state_->reader.verify();
+}
+
+TokenFile tokenize(const std::vector<std::string>& files, LineRange range,
+                   const Tokenizer& tokenizer, const std::string& cache_dir,
+                   const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
+  const std::string directory = cache_dir.empty() ? default_cache_dir() : cache_dir;
+  std::optional<std::uint64_t> corpus_hash;  // unknown for pipes, which are read once
+  if (all_regular(files)) {
+    corpus_hash = hash_corpus(files);
+    const std::string path = cache_path(directory, *corpus_hash, tokenizer.hash(), range);
+    if (auto cached = find_cached(path, *corpus_hash, tokenizer, range)) return *cached;
+  }
+  try {
+    make_directories(directory);
+    sweep_cache(directory);
+    EncodedCorpus encoded(tokenizer, range, directory);
+    encoded.encode(files, progress);
+    const TokenFileHeader& header = encoded.header();
+    if (corpus_hash && *corpus_hash != header.corpus_hash) {
+      throw Error(ExitCode::kBadData,
+                  "{}: the text changed while it was read (expected checksum {}, found {})",
+                  corpus_name(files), to_hex(*corpus_hash), to_hex(header.corpus_hash));
+    }
+    const std::string path =
+        cache_path(directory, header.corpus_hash, header.tokenizer_hash, range);
+    encoded.write(path);
+    return TokenFile(path);
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::kOutput) throw;
+    throw Error(ExitCode::kOutput, "{}; set data.cache_dir to a folder with room to write",
+                error.what());
+  }
+}
+
+std::string default_cache_dir() {
+  // The XDG base directory specification has relative paths ignored.
+  const char* cache = std::getenv("XDG_CACHE_HOME");
+  if (cache != nullptr && cache[0] == '/') return std::string(cache) + "/sluice";
+  const char* home = std::getenv("HOME");
+  if (home != nullptr && home[0] != '\0') return std::string(home) + "/.cache/sluice";
+  throw Error(ExitCode::kOutput,
+              "no cache folder (expected HOME or XDG_CACHE_HOME in the environment, found "
+              "neither); set data.cache_dir");
 }
 
 }  // namespace sluice::text

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "sluice/base/error.h"
 #include "sluice/optim/optimizer.h"
@@ -52,6 +53,27 @@ Trainer::Outcome Trainer::run() {
                 run_.directory.path());
   }
   return Outcome::kFinished;
+}
+
+double Trainer::estimate_seconds() {
+  run_.batches.load(state_.samples, batch_);
+  const auto begin = Clock::now();
+  run_.model.forward(batch_.inputs, batch_.targets, *memory_);
+  const double forward = std::chrono::duration<double>(Clock::now() - begin).count();
+  // Backward is two more products for each of forward's.
+  const double step_seconds = 3 * forward * static_cast<double>(run_.train.accumulate_steps);
+  const double step_progress = progress(1) - progress(0);
+  double seconds = run_.train.max_time ? run_.train.max_time->value - state_.elapsed_seconds
+                                       : std::numeric_limits<double>::infinity();
+  if (step_progress > 0) {
+    const double steps = std::max(0.0, 1 - progress(0)) / step_progress;
+    const double validations = steps / static_cast<double>(run_.train.eval_every) + 1;
+    const double tokens = static_cast<double>(run_.batch_size * run_.tokens_per_sample);
+    seconds = std::min(seconds, steps * step_seconds + validations * forward *
+                                                           static_cast<double>(run_.valid.size()) /
+                                                           tokens);
+  }
+  return std::max(0.0, seconds);
 }
 
 void Trainer::step() {
@@ -122,7 +144,7 @@ bool Trainer::validate() {
   const double tokens = static_cast<double>(run_.valid.size());
   const bool done = eval::evaluate(
       run_.model, run_.permutation, run_.end_of_line, run_.valid,
-      [&](std::uint64_t scored) {
+      [&](std::uint64_t scored, std::uint64_t) {
         run_.bar.show(static_cast<double>(scored) / tokens, "validating");
         return !run_.stop_requested();
       },

@@ -112,7 +112,10 @@ TEST_CASE("GatedConvLm: sequences in a batch are as if alone", "[model]") {
 }
 
 TEST_CASE("GatedConvLm: windows with carried context are one long window", "[model]") {
-  Subject subject(testing::full_config());
+  // The second is wide enough for short windows to be cut over channels.
+  Subject subject(GENERATE(testing::full_config(),
+                           testing::tiny_config(20, {block({{.kernel = 3, .channels = 70}}),
+                                                     block({{.kernel = 2, .channels = 50}})})));
   constexpr Index kSequences = 3, kTime = 40;
   const testing::TokenBatch batch = testing::token_batch(kSequences, kTime, kVocabulary, 5);
   const auto whole = subject.model.state(kSequences, kTime, false);
@@ -314,6 +317,50 @@ TEST_CASE("GatedConvLm: dropout masks do not depend on how a step is cut into ba
   CHECK(difference(6, 1, 0) > 0.01);
   CHECK(difference(6, 2, 2) > 0.01);
   CHECK(difference(7, 1, 2) > 0.01);
+}
+
+// One token, so that a dropped element shows as a zero in a gradient: of the embedding (its own
+// mask), of the layer's matrix (both masks, one after the other), of the softmax (the last mask).
+TEST_CASE("GatedConvLm: dropout has a mask of its own at each place", "[model]") {
+  constexpr std::size_t kChannels = 400;
+  ModelConfig config = testing::tiny_config(kChannels, {block({{.channels = kChannels}})});
+  config.norm = Norm::kNone;
+  config.dropout = testing::all_dropout(0.5);
+  Subject subject(config, 2, 1, 2);
+  const auto state = subject.model.state(1, 1, true);
+  const std::vector<int> input = {0}, target = {1};
+  state->set_dropout(1, 1, 0);
+  subject.model.forward(input, target, *state);
+  subject.model.backward(input, target, *state);
+  // kept[place][channel], from `stride` numbers per channel starting at `offset`.
+  const auto kept = [&](const char* name, std::size_t offset, std::size_t stride) {
+    const auto gradient =
+        testing::read_parameter(subject.model.parameters(), name, Array::kGradient);
+    std::vector<bool> mask(kChannels);
+    for (std::size_t c = 0; c < kChannels; ++c) {
+      for (std::size_t i = 0; i < stride; ++i) {
+        mask[c] = mask[c] || gradient[offset + c * stride + i] != 0;
+      }
+    }
+    return mask;
+  };
+  const auto embedding = kept("embedding.weight", 0, 1);
+  const auto layer =
+      kept("blocks.0.layers.0.conv.weight", 3 * kChannels * 2 * kChannels, 2 * kChannels);
+  const auto output = kept("output.weight", 0, 1);
+  std::size_t kept_embedding = 0, kept_layer = 0, kept_output = 0, both = 0;
+  for (std::size_t c = 0; c < kChannels; ++c) {
+    kept_embedding += embedding[c];
+    kept_layer += layer[c];
+    kept_output += output[c];
+    both += embedding[c] && output[c];
+    CHECK((embedding[c] || !layer[c]));
+  }
+  // Of 400: half, and a quarter, within five deviations (10 and 8.7).
+  CHECK(std::abs(static_cast<double>(kept_embedding) - 200) < 50);
+  CHECK(std::abs(static_cast<double>(kept_output) - 200) < 50);
+  CHECK(std::abs(static_cast<double>(kept_layer) - 100) < 44);
+  CHECK(std::abs(static_cast<double>(both) - 100) < 44);
 }
 
 TEST_CASE("GatedConvLm: evaluation has no dropout", "[model]") {

@@ -12,7 +12,6 @@ namespace {
 using kernels::Array;
 using testing::relative_difference;
 
-constexpr Index kVocabulary = 13;
 constexpr double kTolerance = 1e-9;
 
 ModelConfig everything() {
@@ -22,16 +21,18 @@ ModelConfig everything() {
 }
 
 struct Subject {
-  Subject(const char* name, const ModelConfig& config)
-      : backend(testing::make_backend(name, pool)), model(config, kVocabulary, *backend, 4) {
+  Subject(const char* name, const ModelConfig& config, Index vocabulary = 13)
+      : backend(testing::make_backend(name, pool)), model(config, vocabulary, *backend, 4) {
     model.initialise(3);
     testing::stir_parameters(model.parameters(), 4);
   }
   // Two micro-batches of one step; returns their nats.
   double accumulate(GatedConvLm::State& state, std::uint64_t step) {
+    const auto [sequences, time, context] = state.map();
     double nats = 0;
     for (const std::uint64_t part : {0, 1}) {
-      const testing::TokenBatch batch = testing::token_batch(2, 6, kVocabulary, 2 * step + part, 5);
+      const testing::TokenBatch batch =
+          testing::token_batch(sequences, time, model.vocabulary(), 2 * step + part, 5);
       state.set_dropout(7, step, 2 * part);
       nats += model.forward(batch.inputs, batch.targets, state).nats;
       model.backward(batch.inputs, batch.targets, state);
@@ -45,6 +46,46 @@ struct Subject {
 
 }  // namespace
 
+namespace {
+
+// `steps` steps of two micro-batches on both backends: nats, every gradient, norm, and at the end
+// values and states.
+void require_equal_training(Subject& a, Subject& b, Index sequences, Index time, int steps,
+                            kernels::UpdateKind kind) {
+  const auto state_a = a.model.state(sequences, time, true);
+  const auto state_b = b.model.state(sequences, time, true);
+  kernels::UpdateRule rule = {.kind = kind,
+                              .lr = 0.05,
+                              .scale = 1.0 / static_cast<double>(2 * sequences * time),
+                              .momentum = 0.9,
+                              .beta2 = 0.99,
+                              .eps = 1e-6,
+                              .matrix_decay = 0.1,
+                              .other_decay = 0.05};
+  nn::ParameterStore &store_a = a.model.parameters(), &store_b = b.model.parameters();
+  for (rule.step = 1; rule.step <= steps; ++rule.step) {
+    INFO("step " << rule.step);
+    const auto step = static_cast<std::uint64_t>(rule.step);
+    CHECK(a.accumulate(*state_a, step) == Approx(b.accumulate(*state_b, step)).epsilon(kTolerance));
+    for (const nn::Parameter& parameter : store_a.parameters()) {
+      INFO(parameter.name);
+      const auto expected = testing::read_parameter(store_a, parameter.name, Array::kGradient);
+      const auto actual = testing::read_parameter(store_b, parameter.name, Array::kGradient);
+      CHECK(relative_difference(actual, expected) <= kTolerance);
+    }
+    CHECK(store_a.squared_gradient_norm() ==
+          Approx(store_b.squared_gradient_norm()).epsilon(kTolerance));
+    store_a.update(rule);
+    store_b.update(rule);
+  }
+  for (const Array array : {Array::kValue, Array::kState0, Array::kState1}) {
+    CHECK(relative_difference(testing::read_all(store_b, array),
+                              testing::read_all(store_a, array)) <= kTolerance);
+  }
+}
+
+}  // namespace
+
 TEST_CASE("GatedConvLm: losses, gradients and updates do not depend on the layout", "[model]") {
   const auto kind = GENERATE(kernels::UpdateKind::kNag, kernels::UpdateKind::kAdamw);
   ModelConfig config = everything();
@@ -54,35 +95,18 @@ TEST_CASE("GatedConvLm: losses, gradients and updates do not depend on the layou
     config.output.bias = false;
   }
   Subject a(testing::kReference, config), b(testing::kBlocked, config);
-  const auto state_a = a.model.state(2, 6, true), state_b = b.model.state(2, 6, true);
-  kernels::UpdateRule rule = {.kind = kind,
-                              .lr = 0.05,
-                              .scale = 1.0 / 20,
-                              .momentum = 0.9,
-                              .beta2 = 0.99,
-                              .eps = 1e-6,
-                              .matrix_decay = 0.1,
-                              .other_decay = 0.05};
-  for (std::uint64_t step = 1; step <= 3; ++step) {
-    INFO("step " << step);
-    CHECK(a.accumulate(*state_a, step) == Approx(b.accumulate(*state_b, step)).epsilon(kTolerance));
-    for (const nn::Parameter& parameter : a.model.parameters().parameters()) {
-      INFO(parameter.name);
-      const auto read = [&](Subject& s) {
-        return testing::read_parameter(s.model.parameters(), parameter.name, Array::kGradient);
-      };
-      CHECK(relative_difference(read(b), read(a)) <= kTolerance);
-    }
-    CHECK(a.model.parameters().squared_gradient_norm() ==
-          Approx(b.model.parameters().squared_gradient_norm()).epsilon(kTolerance));
-    rule.step = static_cast<std::int64_t>(step);
-    a.model.parameters().update(rule);
-    b.model.parameters().update(rule);
-  }
-  for (const Array array : {Array::kValue, Array::kState0, Array::kState1}) {
-    CHECK(relative_difference(testing::read_all(b.model.parameters(), array),
-                              testing::read_all(a.model.parameters(), array)) <= kTolerance);
-  }
+  require_equal_training(a, b, 2, 6, 3, kind);
+}
+
+// Sizes at which the reference cuts everything into several chunks: rows, channels, words, and the
+// runs of an update.
+TEST_CASE("GatedConvLm: work in many chunks equals naive loops", "[model]") {
+  ModelConfig config = testing::tiny_config(48, {testing::block({{.kernel = 3, .channels = 48}}),
+                                                 testing::block({{.kernel = 3, .channels = 130}}),
+                                                 testing::block({{.kernel = 2, .channels = 12}})});
+  config.dropout = testing::all_dropout(0.1);
+  Subject a(testing::kReference, config, 700), b(testing::kBlocked, config, 700);
+  require_equal_training(a, b, 2, 50, 1, kernels::UpdateKind::kAdamw);
 }
 
 TEST_CASE("GatedConvLm: carried context and log-probabilities do not depend on the layout",
@@ -94,10 +118,10 @@ TEST_CASE("GatedConvLm: carried context and log-probabilities do not depend on t
     const auto window = s.model.state(2, 4, false), step = s.model.state(2, 1, false);
     const auto add = [&](GatedConvLm::State& state, std::uint64_t seed) {
       const Index time = state.map().time;
-      const auto batch = testing::token_batch(2, time, kVocabulary, seed);
+      const auto batch = testing::token_batch(2, time, s.model.vocabulary(), seed);
       s.model.forward(batch.inputs, batch.targets, state);
       for (const double nats : s.model.nats(state)) out.push_back(static_cast<Real>(nats));
-      std::vector<Real> log_p(kVocabulary);
+      std::vector<Real> log_p(static_cast<std::size_t>(s.model.vocabulary()));
       s.model.log_probabilities(state, 2 * time - 1, log_p);
       out.insert(out.end(), log_p.begin(), log_p.end());
     };

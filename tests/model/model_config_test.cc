@@ -2,56 +2,59 @@
 
 #include <catch2/catch.hpp>
 
-#include "tests/support/tiny_model.h"
-
 namespace sluice::model {
 namespace {
 
-using testing::block;
-
-// [1, narrow  k, narrow  1, wide], `repeat` times.
-BlockConfig bottleneck(Index narrow, Index wide, Index repeat) {
-  return block({{.kernel = 1, .channels = narrow},
-                {.kernel = 5, .channels = narrow},
-                {.kernel = 1, .channels = wide}},
-               repeat);
+ModelConfig of(std::vector<BlockConfig> blocks) {
+  ModelConfig config;
+  config.blocks = std::move(blocks);
+  return config;
 }
 
-}  // namespace
+BlockConfig single(Index kernel, Index channels, Index repeat, Index dilation = 1) {
+  return {.layers = {{.kernel = kernel, .channels = channels, .dilation = dilation}},
+          .repeat = repeat};
+}
 
 TEST_CASE("ModelConfig: receptive fields of the paper's networks", "[model]") {
-  const auto field = [](std::vector<BlockConfig> blocks) {
-    return receptive_field(testing::tiny_config(128, std::move(blocks)));
-  };
-  CHECK(field({block({{.kernel = 4, .channels = 900}}, 8)}) == 25);    // GCNN-8
-  CHECK(field({block({{.kernel = 4, .channels = 1268}}, 13)}) == 40);  // GCNN-13
-  CHECK(field({block({{.kernel = 6, .channels = 850}}, 3), block({{.kernel = 1, .channels = 850}}),
-               block({{.kernel = 5, .channels = 850}}, 4), block({{.kernel = 1, .channels = 850}}),
-               block({{.kernel = 4, .channels = 850}}, 3), block({{.kernel = 4, .channels = 1024}}),
-               block({{.kernel = 4, .channels = 2048}})}) == 47);  // GCNN-14
-  CHECK(field({block({{.kernel = 5, .channels = 512}}), bottleneck(128, 512, 3),
-               bottleneck(512, 1024, 3), bottleneck(1024, 2048, 6), bottleneck(1024, 4096, 1)}) ==
-        57);  // GCNN-14B
+  // Dauphin et al. 2017, table 1: GCNN-8 sees 25 tokens, GCNN-14 47.
+  CHECK(receptive_field(of({single(4, 900, 8)})) == 25);
+  CHECK(receptive_field(
+            of({single(6, 850, 3), single(1, 850, 1), single(5, 850, 4), single(1, 850, 1),
+                single(4, 850, 3), single(4, 1024, 1), single(4, 2048, 1)})) == 47);
 }
 
-TEST_CASE("ModelConfig: dilation widens field and context", "[model]") {
-  const ModelConfig config = testing::full_config();
-  CHECK(receptive_field(config) == 1 + 2 + 3 + 3 + 2 * 4);
-  CHECK(context_rows(config) == 4);
-  CHECK(context_rows(testing::tiny_config(4, {block({{.kernel = 1, .channels = 4}})})) == 0);
+TEST_CASE("ModelConfig: dilation widens the receptive field and the context rows", "[model]") {
+  const ModelConfig config = of({single(3, 8, 2), single(4, 8, 1, 5)});
+  CHECK(receptive_field(config) == 1 + 2 * 2 + 3 * 5);
+  CHECK(context_rows(config) == 15);
 }
 
-TEST_CASE("ModelConfig: widths, repeats and the input projection", "[model]") {
-  ModelConfig config = testing::full_config();
-  CHECK(expanded_blocks(config).size() == 5);
-  CHECK(expanded_blocks(config)[4] == expanded_blocks(config)[3]);
-  CHECK(first_width(config) == 7);
-  CHECK(last_width(config) == 5);
-  CHECK(has_input_projection(config));
-  config.embedding_dim = 7;
+TEST_CASE("ModelConfig: a network of single taps needs no context", "[model]") {
+  CHECK(context_rows(of({single(1, 8, 3)})) == 0);
+  CHECK(receptive_field(of({single(1, 8, 3)})) == 1);
+}
+
+TEST_CASE("ModelConfig: repeats are spelt out in order", "[model]") {
+  const auto blocks = expanded_blocks(of({single(4, 8, 2), single(5, 16, 1)}));
+  REQUIRE(blocks.size() == 3);
+  CHECK(blocks[1].layers == single(4, 8, 1).layers);
+  CHECK(blocks[2].layers == single(5, 16, 1).layers);
+  CHECK(blocks[0].repeat == 1);
+}
+
+TEST_CASE("ModelConfig: the input projection stands where widths differ, or always", "[model]") {
+  ModelConfig config = of({single(4, 8, 1), single(4, 12, 1)});
+  config.embedding_dim = 8;
   CHECK_FALSE(has_input_projection(config));
   config.input_projection = InputProjection::kAlways;
   CHECK(has_input_projection(config));
+  config.input_projection = InputProjection::kAuto;
+  config.embedding_dim = 9;
+  CHECK(has_input_projection(config));
+  CHECK(first_width(config) == 8);
+  CHECK(last_width(config) == 12);
 }
 
+}  // namespace
 }  // namespace sluice::model

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -32,6 +33,9 @@ class ThreadPool {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+// Bytes of memory in this machine.
+std::uint64_t physical_memory();
 
 // CPUs this process may use: affinity mask and cgroup quota, at least 1.
 int available_cpus();

@@ -53,8 +53,9 @@ class Evaluator {
   Totals totals_;
 };
 
-// Called between windows with the tokens scored so far; false stops the evaluation.
-using Progress = std::function<bool(std::uint64_t tokens)>;
+// Called now and then with the tokens, and where the text is read the bytes, behind us; false stops
+// the evaluation of a token file.
+using Progress = std::function<bool(std::uint64_t tokens, std::uint64_t bytes)>;
 
 // A whole token file; oov_nats is not known (NaN) where oov > 0. Returns false when `progress`
 // stopped it, `totals` then as it was.

@@ -22,7 +22,7 @@ struct Loss {
 //   embedding [V, E] -> dropout -> (linear to the first width) -> residual blocks -> softmax
 //
 // Inputs and targets are model ids, [B, T]; target -1 is not scored. Weights are shared and const
-// in forward; everything about one batch is in a Batch State that the caller owns. Source: Dauphin
+// in forward; everything about one batch is in a State that the caller owns. Source: Dauphin
 // et al. 2017, section 2; wiring as in fairseq's fconv_lm.
 class GatedConvLm {
  public:

@@ -50,6 +50,8 @@ class Trainer {
   Outcome run();
 
   const TrainState& state() const { return state_; }
+  // How long the rest of the run will take, from one forward pass; changes nothing.
+  double estimate_seconds();
 
  private:
   void step();

@@ -11,6 +11,12 @@ namespace {
 // Below this many rows a batch is cut over channels instead of rows (decoding).
 constexpr Index kFewRows = 16;
 
+// Input channels in equal parts of at most 128: a narrow rest would pay for packing dz a whole time.
+Chunks input_panels(Index in) {
+  const Index parts = (in + 127) / 128;
+  return {in, (in + parts - 1) / parts};
+}
+
 ConstStrided tap_weights(const ProductWeights& w, Index tap, Index begin, Index end) {
   const Index columns = w.shape.columns();
   return {w.v()[Array::kValue] + tap * w.shape.in * columns + begin, w.shape.in, end - begin,
@@ -84,7 +90,7 @@ void ReferenceBackend::conv_backward_weights(const Activations& x, const Activat
   const ConvShape& shape = w.shape;
   const Index columns = shape.columns(), rows = in.span();
   assert(dout.width() == columns && in.width() == shape.in);
-  const Chunks panels = {shape.in, 128};
+  const Chunks panels = input_panels(shape.in);
   const Index count = panels.count() * shape.taps;
   const bool normed = w.g() != nullptr;
   AlignedBuffer partial(normed ? count * columns : 0);
