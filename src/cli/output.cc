@@ -42,6 +42,12 @@ void Output::write(std::string_view text) {
   if (buffer_.size() >= kBufferBytes) flush();
 }
 
+void Output::check_open() {
+  const int flags = ::fcntl(STDOUT_FILENO, F_GETFL);
+  if (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY) return;
+  throw Error(ExitCode::kOutput, "standard output: cannot write: it is closed");
+}
+
 void Output::flush() {
   const int error = write_fully(STDOUT_FILENO, buffer_);
   buffer_.clear();

@@ -15,8 +15,10 @@ struct BrokenPipe {};
 class Output {
  public:
   void write(std::string_view text);
-  // Before waiting for input or working for long; main() does it at the end.
+  // Before waiting for input; main() does it at the end.
   void flush();
+  // Before working for long: the error that flush() would meet on a closed stdout.
+  static void check_open();
 
  private:
   std::string buffer_;

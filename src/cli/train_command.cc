@@ -34,6 +34,11 @@ struct TrainArguments {
   Verbosity verbosity;
 };
 
+// An empty path stays one, for check_config() to refuse.
+std::string absolute(const std::string& path) {
+  return path.empty() ? path : fs::absolute(path).lexically_normal().string();
+}
+
 // The options that are short for a key, on top of a config.
 void apply_options(const TrainArguments& arguments, Config& config) {
   if (!arguments.train.empty()) config.data.train = arguments.train;
@@ -44,9 +49,9 @@ void apply_options(const TrainArguments& arguments, Config& config) {
   if (arguments.threads) config.train.threads = *arguments.threads;
   // The run must find its text again from anywhere.
   for (std::vector<std::string>* files : {&config.data.train, &config.data.valid}) {
-    for (std::string& file : *files) file = fs::absolute(file).lexically_normal().string();
+    for (std::string& file : *files) file = absolute(file);
   }
-  if (config.data.cache_dir) *config.data.cache_dir = fs::absolute(*config.data.cache_dir).string();
+  if (config.data.cache_dir) config.data.cache_dir = absolute(*config.data.cache_dir);
   check_config(config);
 }
 
@@ -98,6 +103,8 @@ Start resume(const TrainArguments& arguments) {
   Start start;
   const std::string path = arguments.out.value_or(default_directory(arguments));
   start.directory = std::make_unique<RunDirectory>(RunDirectory::open_existing(path));
+  // From here on a stop finds something to go on from.
+  StopSignal::install();
   start.checkpoint = newest_checkpoint(*start.directory);
   config::ModelParts parts = config::model_parts(*start.checkpoint);
   start.tokenizer = std::move(parts.tokenizer);
@@ -150,19 +157,14 @@ void announce(const Config& config, const RunDirectory& directory, const config:
   }
 }
 
-ExitCode train_run(Start start, config::RunText text, model::GatedConvLm& network,
+ExitCode train_run(const Config& config, RunDirectory& directory, const config::RunText& text,
+                   const text::StreamBatcher& batches, model::GatedConvLm& network,
                    const train::TrainState& state, train::ProgressBar& bar, Output& out) {
-  const Config& config = start.config;
-  RunDirectory& directory = *start.directory;
-  const text::StreamBatcher batches(text.train, text.permutation, text.tokenizer->end_of_line(),
-                                    config.data.tokens_per_sample, config.data.batch_size,
-                                    static_cast<std::uint64_t>(config.train.seed));
   const train::ModelInfo info = {.config = to_json(config),
                                  .tokenizer = text.tokenizer->serialise(),
                                  .permutation = text.permutation.model_ids(),
                                  .data_hash = text.train.corpus_hash(),
                                  .tokenizer_hash = text.tokenizer->hash()};
-  StopSignal::install();
   train::Trainer trainer(
       {.train = config.train,
        .optimizer = config.optimizer,
@@ -201,6 +203,10 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   if (arguments.resume && arguments.overwrite) {
     throw Error(ExitCode::kUsage, "--resume and --overwrite: expected one of them, found both");
   }
+  if (arguments.out && arguments.out->empty()) {
+    throw Error(ExitCode::kUsage, "--out: empty (expected a directory, found \"\")");
+  }
+  Output::check_open();
   train::ProgressBar bar(wants_bar(arguments.verbosity));
   start_logging(arguments.verbosity, bar);
   Start start = arguments.resume ? resume(arguments) : begin(arguments);
@@ -215,6 +221,9 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
     throw Error(ExitCode::kBadData, "{}: the training text is not the one that this run began with",
                 config.data.train.front());
   }
+  const text::StreamBatcher batches(text.train, text.permutation, text.tokenizer->end_of_line(),
+                                    config.data.tokens_per_sample, config.data.batch_size,
+                                    static_cast<std::uint64_t>(config.train.seed));
   ThreadPool pool(config.train.threads > 0 ? static_cast<int>(config.train.threads)
                                            : available_cpus());
   const auto backend = kernels::make_reference_backend(pool);
@@ -226,6 +235,7 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
     state = start.checkpoint->state();
   } else {
     network.initialise(static_cast<std::uint64_t>(config.train.seed));
+    StopSignal::install();
     start.directory =
         std::make_unique<RunDirectory>(RunDirectory::open_new(path, arguments.overwrite));
     start.directory->clear();
@@ -235,7 +245,7 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   announce(config, *start.directory, text, network, optim::arrays_needed(config.optimizer) - 2);
   if (start.checkpoint) spdlog::info("resumed at step {}", state.step);
   start.checkpoint.reset();
-  return train_run(std::move(start), std::move(text), network, state, bar, out);
+  return train_run(config, *start.directory, text, batches, network, state, bar, out);
 }
 
 }  // namespace

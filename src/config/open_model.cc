@@ -8,13 +8,16 @@
 namespace sluice::config {
 
 std::string model_path(const std::string& model, Which which) {
-  if (!std::filesystem::is_directory(model)) return model;
+  std::error_code error;  // what cannot be looked at is a file that cannot be opened
+  if (!std::filesystem::is_directory(model, error)) return model;
   if (!train::RunDirectory::is_run(model)) {
     throw Error(ExitCode::kNoInput, "{}: not a run directory (expected checkpoints and a model)",
                 model);
   }
   const train::RunDirectory run = train::RunDirectory::open_to_read(model);
-  if (which == Which::kBest && std::filesystem::exists(run.best_path())) return run.best_path();
+  if (which == Which::kBest && std::filesystem::exists(run.best_path(), error)) {
+    return run.best_path();
+  }
   const auto checkpoints = run.checkpoints();
   if (which == Which::kLast && !checkpoints.empty()) return checkpoints.front().path;
   throw Error(ExitCode::kNoInput, "{}: no {}", model,

@@ -94,6 +94,8 @@ bool evaluate(const model::GatedConvLm& model, const text::Permutation& permutat
   totals.counts = tokens.counts();
   totals.data_hash = tokens.corpus_hash();
   totals.oov = tokens.oov();
+  // Which targets were out of vocabulary is not in a token file.
+  if (totals.oov > 0) totals.oov_nats = std::nan("");
   totals.literal_unknowns = tokens.literal_unknowns();
   return true;
 }

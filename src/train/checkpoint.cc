@@ -1,5 +1,6 @@
 #include "sluice/train/checkpoint.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -30,6 +31,12 @@ Array state_array(int state) {
 
 std::vector<std::uint64_t> extents(const Parameter& parameter) {
   return {parameter.shape.begin(), parameter.shape.end()};
+}
+
+std::size_t first_not_finite(std::span<const Real> values) {
+  const auto found =
+      std::find_if(values.begin(), values.end(), [](Real value) { return !std::isfinite(value); });
+  return static_cast<std::size_t>(found - values.begin());
 }
 
 void save(const std::string& path, const ModelInfo& info, const TrainState& state,
@@ -64,6 +71,10 @@ void save(const std::string& path, const ModelInfo& info, const TrainState& stat
       const auto& [parameter, array] = sources.find(tensor.name)->second;
       values.resize(static_cast<std::size_t>(parameter->elements()));
       store.read(*parameter, array, values);
+      if (const std::size_t bad = first_not_finite(values); bad < values.size()) {
+        throw Error(ExitCode::kDiverged, "{}: not saved: tensor {}: element {} is not finite", path,
+                    tensor.name, bad);
+      }
       write(std::as_bytes(std::span(values)));
     }
   });
@@ -158,9 +169,8 @@ void ModelFile::load(model::GatedConvLm& model, bool with_states) const {
     const TensorInfo& tensor = require(reader_, name, Dtype::kF32, &shape);
     values.resize(static_cast<std::size_t>(parameter.elements()));
     reader_.read(tensor, 0, std::as_writable_bytes(std::span(values)));
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      if (std::isfinite(values[i])) continue;
-      throw Error(ExitCode::kBadData, "{}: tensor {}: element {} is not finite", path(), name, i);
+    if (const std::size_t bad = first_not_finite(values); bad < values.size()) {
+      throw Error(ExitCode::kBadData, "{}: tensor {}: element {} is not finite", path(), name, bad);
     }
     store.write(parameter, array, values);
   };

@@ -32,14 +32,19 @@ bool is_ours(const std::string& name) {
          is_temporary_name(name);
 }
 
-// Step of "step-00001200.safetensors", or -1.
+std::string checkpoint_name(std::int64_t step) {
+  return fmt::format("{}{:08}{}", kPrefix, step, kSuffix);
+}
+
+// Step of "step-00001200.safetensors", spelt as we do; else -1.
 std::int64_t step_of(const std::string& name) {
   if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix)) return -1;
   const char* begin = name.data() + kPrefix.size();
   const char* end = name.data() + name.size() - kSuffix.size();
   std::int64_t step = -1;
   const auto [stop, error] = std::from_chars(begin, end, step);
-  return error == std::errc() && stop == end && begin != end && step >= 0 ? step : -1;
+  const bool number = error == std::errc() && stop == end && step >= 0;
+  return number && checkpoint_name(step) == name ? step : -1;
 }
 
 std::vector<fs::path> entries(const fs::path& directory) {
@@ -61,21 +66,33 @@ void remove_file(const fs::path& path) {
 }  // namespace
 
 bool RunDirectory::is_run(const std::string& path) {
-  return fs::is_directory(fs::path(path) / "checkpoints") && fs::exists(fs::path(path) / "lock");
+  std::error_code error;  // whatever cannot be looked at is none
+  return fs::is_directory(fs::path(path) / "checkpoints", error) &&
+         fs::exists(fs::path(path) / "lock", error);
 }
 
 void RunDirectory::check_new(const std::string& path, bool overwrite) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
+  if (status.type() == fs::file_type::none) {
+    throw Error(ExitCode::kOutput, "{}: {}", path, error.message());
+  }
   if (!fs::exists(status)) return;
   if (!fs::is_directory(status)) {
     throw Error(ExitCode::kExists, "{}: exists and is not a directory", path);
   }
   const auto found = entries(path);
-  // A lock and an empty folder are what is left of a run that was refused before it began.
-  const bool used = std::any_of(found.begin(), found.end(), [](const fs::path& entry) {
+  // A run that was killed before its first checkpoint has nothing to resume and nothing to lose.
+  const bool began = is_run(path);
+  const bool used = std::any_of(found.begin(), found.end(), [&](const fs::path& entry) {
     const std::string name = entry.filename().string();
-    return name != "lock" && !(name == "checkpoints" && entries(entry).empty());
+    if (name == "checkpoints") {
+      const auto saved = entries(entry);
+      return !std::all_of(saved.begin(), saved.end(), [](const fs::path& file) {
+        return is_temporary_name(file.filename().string());
+      });
+    }
+    return !(began && is_ours(name) && name != "best.safetensors");
   });
   if (!used || (overwrite && is_run(path))) return;
   if (overwrite) {
@@ -93,7 +110,9 @@ RunDirectory RunDirectory::open_new(const std::string& path, bool overwrite) {
   make_directories(path + "/checkpoints");
   RunDirectory run(path);
   run.lock();
+  check_new(path, overwrite);  // another process may have come and gone
   run.sweep_temporary_files();
+  run.remove_stop();
   return run;
 }
 
@@ -104,6 +123,7 @@ RunDirectory RunDirectory::open_existing(const std::string& path) {
   RunDirectory run(path);
   run.lock();
   run.sweep_temporary_files();
+  run.remove_stop();
   return run;
 }
 
@@ -149,7 +169,7 @@ void RunDirectory::sweep_temporary_files() const {
 }
 
 std::string RunDirectory::checkpoint_path(std::int64_t step) const {
-  return fmt::format("{}/checkpoints/{}{:08}{}", path_, kPrefix, step, kSuffix);
+  return fmt::format("{}/checkpoints/{}", path_, checkpoint_name(step));
 }
 
 std::vector<RunDirectory::Checkpoint> RunDirectory::checkpoints() const {
@@ -171,14 +191,17 @@ void RunDirectory::clear() {
   }
 }
 
-void RunDirectory::prune(Index keep_last) {
-  const std::vector<Checkpoint> all = checkpoints();
-  for (std::size_t i = static_cast<std::size_t>(keep_last); i < all.size(); ++i) {
-    remove_file(all[i].path);
+void RunDirectory::prune(Index keep_last, std::int64_t step) {
+  Index kept = 0;
+  for (const Checkpoint& checkpoint : checkpoints()) {
+    if (checkpoint.step <= step && ++kept > keep_last) remove_file(checkpoint.path);
   }
 }
 
-bool RunDirectory::stop_requested() const { return fs::exists(path_ + "/STOP"); }
+bool RunDirectory::stop_requested() const {
+  std::error_code error;
+  return fs::exists(path_ + "/STOP", error);
+}
 
 void RunDirectory::remove_stop() { remove_file(path_ + "/STOP"); }
 

@@ -28,6 +28,11 @@ void fields(Self& self, const Visit& visit) {
   visit("last_grad_norm", self.last_grad_norm);
 }
 
+// Far above what any run reaches, far below what overflows.
+bool is_count(const nlohmann::json& value) {
+  return value.is_number_unsigned() && value.get<std::uint64_t>() < std::uint64_t{1} << 62;
+}
+
 }  // namespace
 
 std::string TrainState::to_json() const {
@@ -51,8 +56,7 @@ TrainState TrainState::from_json(const std::string& text, const std::string& sou
       if (std::isfinite(static_cast<double>(value))) throw bad(std::string("no ") + name);
       return;
     }
-    const bool fits =
-        std::is_integral_v<T> ? found->is_number_integer() && *found >= 0 : found->is_number();
+    const bool fits = std::is_integral_v<T> ? is_count(*found) : found->is_number() && *found >= 0;
     if (!fits) throw bad(std::string("bad ") + name);
     value = found->template get<T>();
   });

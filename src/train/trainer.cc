@@ -46,6 +46,12 @@ Trainer::Outcome Trainer::run() {
     pending_validation = due(run_.train.eval_every) && !validate();
     if (!pending_validation && due(run_.train.save_every)) save(progress(0) >= 1);
   }
+  if (!std::isfinite(state_.best_loss)) {
+    throw Error(ExitCode::kDiverged,
+                "{}: diverged: no validation gave a finite loss; lower optimizer.lr or "
+                "optimizer.clip_norm",
+                run_.directory.path());
+  }
   return Outcome::kFinished;
 }
 
@@ -147,10 +153,16 @@ bool Trainer::validate() {
   state_.validated_step = state_.step;
   state_.elapsed_seconds = seconds();
   const double loss = eval::nats_per_token(totals);
-  const bool best = loss < state_.best_loss;
+  const TrainState before = state_;
+  bool best = loss < state_.best_loss;
   if (best) {
     state_.best_loss = loss;
     state_.best_step = state_.step;
+    // A best model that is not on disk is not one: the older stays the one to beat.
+    if (!save_best()) {
+      state_ = before;
+      best = false;
+    }
   }
   run_.bar.clear();
   spdlog::info("step {} | valid loss {:.4f} | ppl {:.2f} | {:.3f} bits/byte{} | {}", state_.step,
@@ -162,18 +174,17 @@ bool Trainer::validate() {
                    {"valid_perplexity", eval::perplexity(totals)},
                    {"valid_bits_per_byte", eval::bits_per_byte(totals)},
                    {"valid_tokens", static_cast<double>(totals.tokens)}});
-  if (best) save_best();
   return true;
 }
 
-void Trainer::save_best() {
+bool Trainer::save_best() {
   try {
     save_model(run_.directory.best_path(), run_.info, state_, run_.model);
+    return true;
   } catch (const Error& error) {
-    // A best model that is not on disk is not one: the next validation tries again.
-    if (error.code() != ExitCode::kOutput) throw;
-    spdlog::warn("{}; the best model could not be written", error.what());
-    state_.best_loss = std::numeric_limits<double>::infinity();
+    if (progress(0) >= 1 || error.code() != ExitCode::kOutput) throw;
+    spdlog::warn("{}; training goes on, the best model is the one before", error.what());
+    return false;
   }
 }
 
@@ -185,9 +196,11 @@ void Trainer::save(bool must_succeed) {
                    run_.directory.metrics_path());
     }
     save_checkpoint(run_.directory.checkpoint_path(state_.step), run_.info, state_, run_.model);
-    run_.directory.prune(run_.train.keep_last);
+    run_.directory.prune(run_.train.keep_last, state_.step);
   } catch (const Error& error) {
-    if (must_succeed || error.code() != ExitCode::kOutput) throw;
+    // Weights that are not finite fail every step from here on: check_divergence() counts them.
+    const bool passing = error.code() == ExitCode::kOutput || error.code() == ExitCode::kDiverged;
+    if (must_succeed || !passing) throw;
     spdlog::warn("{}; training goes on, the next save is at the next interval", error.what());
   }
 }

@@ -57,7 +57,8 @@ class Evaluator {
 // the evaluation of a token file.
 using Progress = std::function<bool(std::uint64_t tokens, std::uint64_t bytes)>;
 
-// A whole token file. Returns false when `progress` stopped it.
+// A whole token file; oov_nats is not known (NaN) where oov > 0. Returns false when `progress`
+// stopped it, `totals` then as it was.
 bool evaluate(const model::GatedConvLm& model, const text::Permutation& permutation,
               int end_of_line, const text::TokenFile& tokens, const Progress& progress,
               Totals& totals);

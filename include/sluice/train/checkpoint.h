@@ -24,7 +24,8 @@ struct ModelInfo {
 // "sluice.tokenizer" (U8), "sluice.permutation" (I32), and in the metadata "sluice.format" "1",
 // "sluice.kind" "model" or "checkpoint", "sluice.version", "sluice.config", "sluice.state",
 // "sluice.data_hash", "sluice.tokenizer_hash". A checkpoint adds the optimiser's states as
-// "optimizer.0.NAME" and "optimizer.1.NAME". Written atomically; the error is kOutput.
+// "optimizer.0.NAME" and "optimizer.1.NAME". Written atomically. Errors: kOutput; kDiverged when a
+// number is not finite, since nothing could be made of such a file.
 void save_model(const std::string& path, const ModelInfo& info, const TrainState& state,
                 const model::GatedConvLm& model);
 void save_checkpoint(const std::string& path, const ModelInfo& info, const TrainState& state,

@@ -19,9 +19,11 @@ class RunDirectory {
   };
 
   // What open_new would refuse, without touching anything: Error kExists when `path` holds anything
-  // (with overwrite: anything but a run), the text ending in the command that resumes it.
+  // (with overwrite: anything but a run), the text ending in the command that resumes it. What is
+  // left of a run that never came to its first checkpoint counts as nothing.
   static void check_new(const std::string& path, bool overwrite);
-  // Creates and locks; sweeps what a killed process left half-written. Error kExists, kOutput.
+  // Creates and locks; sweeps what a killed process left half-written, and a STOP meant for it.
+  // Error kExists, kOutput.
   static RunDirectory open_new(const std::string& path, bool overwrite);
   // Locks a run that is there. Error kNoInput when it is not one, kExists when it is locked.
   static RunDirectory open_existing(const std::string& path);
@@ -43,8 +45,9 @@ class RunDirectory {
 
   // Removes the files of the run before, and only those that Sluice wrote.
   void clear();
-  // Removes all but the newest `keep_last` checkpoints.
-  void prune(Index keep_last);
+  // Removes all but the newest `keep_last` of the checkpoints up to `step`, the one just written.
+  // Later ones, from which a resume could not go on, neither count nor go.
+  void prune(Index keep_last, std::int64_t step);
   // Somebody asked this run to stop by creating the file STOP in it.
   bool stop_requested() const;
   void remove_stop();

@@ -24,7 +24,7 @@ struct TrainState {
   double last_lr = 0, last_grad_norm = 0;
 
   std::string to_json() const;
-  // Error kBadData naming `source` when a field is missing or of another type.
+  // Error kBadData naming `source` when a field is missing, negative or of another type.
   static TrainState from_json(const std::string& json, const std::string& source);
   bool operator==(const TrainState&) const = default;
 };

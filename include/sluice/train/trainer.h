@@ -43,8 +43,10 @@ class Trainer {
   // state: from a checkpoint whose weights and optimiser states are in the model, or a fresh one.
   Trainer(const Run& run, const TrainState& state);
   // Until a limit is reached (kFinished) or a stop is asked for (kStopped); saved in both cases.
-  // Errors: kDiverged after max_bad_steps non-finite steps in a row; kOutput when the first or the
-  // last checkpoint cannot be written (one in between is retried at the next interval).
+  // Errors: kDiverged after max_bad_steps non-finite steps in a row, or when at the end the weights
+  // are not finite or no validation was; kOutput when the first or the last checkpoint, or at the
+  // end a new best model, cannot be written (what fails in between is retried at the next
+  // interval).
   Outcome run();
 
   const TrainState& state() const { return state_; }
@@ -57,7 +59,8 @@ class Trainer {
   // False when stopped halfway; it is then done after the resume.
   bool validate();
   void save(bool must_succeed);
-  void save_best();
+  // Writes the best model, or says why not.
+  bool save_best();
   void log_step();
   void check_divergence() const;
   double progress(double steps_ahead) const;
