@@ -149,7 +149,7 @@ void poison(TinyRun& run, model::GatedConvLm& model, char character) {
 
 TEST_CASE("Trainer: a step that is not finite is skipped and counted, the run goes on", "[train]") {
   Fixture it([](TinyRun& run) {
-    run.train_text += std::string(200, 'a') + "Z" + std::string(200, 'b') + "\n";
+    run.train_text.append(200, 'a').append("Z").append(200, 'b').append("\n");
     run.config.train.max_steps = 60;
     run.config.train.max_bad_steps = 60;
     run.config.train.log_every = 1;
@@ -170,7 +170,7 @@ TEST_CASE("Trainer: a step that is not finite is skipped and counted, the run go
 
 TEST_CASE("Trainer: bad steps in a row change nothing and end as diverged", "[train]") {
   Fixture it([](TinyRun& run) {
-    run.train_text = std::string(300, 'Z') + "\n";
+    run.train_text.assign(300, 'Z').append("\n");
     run.config.train.max_bad_steps = 5;
     run.config.train.save_every = 1;
     run.config.train.eval_every = 100;
