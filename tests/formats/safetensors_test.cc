@@ -283,6 +283,8 @@ TEST_CASE("SafetensorsReader: a hostile header cannot claim much more memory tha
        "too much text"},
       {"a value of 5 MB", valued(std::string(long_bytes, 'x')), 29, "too long"},
       {"a value of 5 MB of commas", valued(std::string(long_bytes, ',')), 29, "too long"},
+      {"a value of 5 MB behind a quote", valued("\\\"" + std::string(long_bytes, ',')), 29,
+       "too long"},
       {"a number of 5 MB", file_of("{\"a\":" + std::string(long_bytes, '1') + "}"), 12, "too long"},
       {"5 MB of spaces", file_of("{" + std::string(long_bytes, ' ') + "}"), 8, "too long"},
   });

@@ -101,5 +101,16 @@ TEST_CASE("Stream: after a prompt, the next word has the probabilities that scor
   }
 }
 
+TEST_CASE("Stream: what is fed and what is scored share one history", "[model]") {
+  Subject subject;
+  const std::vector<double> whole = subject.parallel();
+  Stream stream(subject.model, 16);
+  stream.feed(std::span(subject.text.inputs).first(40));
+  std::vector<double> nats(kLength - 40);
+  stream.score(std::span(subject.text.inputs).subspan(40),
+               std::span(subject.text.targets).subspan(40), nats);
+  CHECK(largest_difference(nats, {whole.begin() + 40, whole.end()}) < 1e-5);
+}
+
 }  // namespace
 }  // namespace sluice::model

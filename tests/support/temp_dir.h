@@ -29,8 +29,10 @@ class TempDir {
   const std::string& path() const { return path_; }
   std::string operator/(const std::string& name) const { return path_ + "/" + name; }
 
-  // A plain write, for tests that make many files: no fsync. Returns the path.
+  // A plain write for tests that make many files. Into a new file: some file systems flush one that
+  // was truncated. Returns the path.
   std::string write(const std::string& name, const std::string& content) const {
+    std::filesystem::remove(path_ + "/" + name);
     std::ofstream file(path_ + "/" + name, std::ios::binary);
     file << content << std::flush;
     if (!file) throw std::runtime_error("cannot write " + name);
