@@ -18,7 +18,7 @@ std::size_t terminal_width() {
 }  // namespace
 
 std::string format_duration(double seconds) {
-  const long total = static_cast<long>(std::max(0.0, seconds) + 0.5);
+  const long total = static_cast<long>(std::clamp(seconds, 0.0, 1e15) + 0.5);
   if (total >= 3600) return fmt::format("{}h{:02}m", total / 3600, total / 60 % 60);
   if (total >= 60) return fmt::format("{}m{:02}s", total / 60, total % 60);
   return fmt::format("{}s", total);

@@ -2,87 +2,123 @@
 
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <limits>
+#include <map>
+#include <set>
 #include <vector>
 
 namespace sluice::model {
 namespace {
 
-std::vector<Real> log_of(const std::vector<double>& p) {
-  std::vector<Real> log_p;
-  for (const double value : p) log_p.push_back(static_cast<Real>(std::log(value)));
-  return log_p;
+std::vector<Real> logs(const std::vector<double>& probabilities) {
+  std::vector<Real> result;
+  for (const double p : probabilities) result.push_back(static_cast<Real>(std::log(p)));
+  return result;
 }
 
-const std::vector<double> kWords = {0.05, 0.4, 0.1, 0.25, 0.2};
+constexpr int kDraws = 20000;
 
-// Frequencies of `draws` draws.
-std::vector<double> frequencies(const SamplerOptions& options, const std::vector<double>& p,
-                                int draws = 20000) {
+std::vector<int> draws(const SamplerOptions& options, const std::vector<double>& probabilities,
+                       int count) {
   Sampler sampler(options);
-  const std::vector<Real> log_p = log_of(p);
-  std::vector<double> counts(p.size());
-  for (int i = 0; i < draws; ++i) counts[static_cast<std::size_t>(sampler.draw(log_p))] += 1;
-  for (double& count : counts) count /= draws;
-  return counts;
+  const std::vector<Real> log_probabilities = logs(probabilities);
+  std::vector<int> words;
+  for (int i = 0; i < count; ++i) words.push_back(sampler.draw(log_probabilities));
+  return words;
 }
 
-// Within five deviations of a multinomial's.
-void require_frequencies(const std::vector<double>& actual, const std::vector<double>& expected) {
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    INFO("word " << i);
-    CHECK(std::abs(actual[i] - expected[i]) <=
-          5 * std::sqrt(expected[i] * (1 - expected[i]) / 20000));
+// Pearson's statistic of the draws against weights that need not sum to 1.
+double chi_square(const SamplerOptions& options, const std::vector<double>& probabilities,
+                  const std::vector<double>& weights) {
+  std::vector<double> found(weights.size());
+  for (const int word : draws(options, probabilities, kDraws)) {
+    ++found[static_cast<std::size_t>(word)];
+  }
+  double total = 0, statistic = 0;
+  for (const double weight : weights) total += weight;
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    const double expected = kDraws * weights[i] / total;
+    statistic += expected > 0   ? (found[i] - expected) * (found[i] - expected) / expected
+                 : found[i] > 0 ? std::numeric_limits<double>::infinity()
+                                : 0;
+  }
+  return statistic;
+}
+
+std::set<int> words(const SamplerOptions& options, const std::vector<double>& probabilities) {
+  const std::vector<int> all = draws(options, probabilities, 2000);
+  return {all.begin(), all.end()};
+}
+
+const std::vector<double> kProbabilities = {0.15, 0.5, 0.05, 0.3};
+// With three degrees of freedom one seed in a thousand is above.
+constexpr double kUnlikely = 16.3;
+
+TEST_CASE("Sampler: words come with their probabilities", "[model]") {
+  const SamplerOptions plain{.temperature = 1, .seed = 4};
+  CHECK(chi_square(plain, kProbabilities, kProbabilities) < kUnlikely);
+  CHECK(chi_square(plain, kProbabilities, {1, 1, 1, 1}) > 1000);
+}
+
+TEST_CASE("Sampler: temperature raises probabilities to its inverse", "[model]") {
+  for (const double temperature : {0.5, 2.0}) {
+    std::vector<double> weights;
+    for (const double p : kProbabilities) weights.push_back(std::pow(p, 1 / temperature));
+    const SamplerOptions options{.temperature = temperature, .seed = 5};
+    CHECK(chi_square(options, kProbabilities, weights) < kUnlikely);
+    CHECK(chi_square(options, kProbabilities, kProbabilities) > 500);
   }
 }
 
-}  // namespace
-
-TEST_CASE("Sampler: draws follow the distribution, sharpened by the temperature", "[model]") {
-  require_frequencies(frequencies({.temperature = 1}, kWords), kWords);
-  std::vector<double> sharp;
-  double total = 0;
-  for (const double p : kWords) total += p * p;
-  for (const double p : kWords) sharp.push_back(p * p / total);
-  require_frequencies(frequencies({.temperature = 0.5}, kWords), sharp);
-}
-
-TEST_CASE("Sampler: temperature 0 takes the most probable word, the first of equals", "[model]") {
-  CHECK(Sampler({.temperature = 0}).draw(log_of(kWords)) == 1);
-  CHECK(Sampler({.temperature = 0}).draw(log_of({0.1, 0.3, 0.3, 0.3})) == 1);
-}
-
-TEST_CASE("Sampler: top-k keeps the k most probable words", "[model]") {
-  require_frequencies(frequencies({.temperature = 1, .top_k = 2}, kWords),
-                      {0, 0.4 / 0.65, 0, 0.25 / 0.65, 0});
-  require_frequencies(frequencies({.temperature = 1, .top_k = 1}, kWords), {0, 1, 0, 0, 0});
-  require_frequencies(frequencies({.temperature = 1, .top_k = 100}, kWords), kWords);
-}
-
-TEST_CASE("Sampler: top-p keeps the fewest words that reach the mass, at least one", "[model]") {
-  require_frequencies(frequencies({.temperature = 1, .top_p = 0.6}, kWords),
-                      {0, 0.4 / 0.65, 0, 0.25 / 0.65, 0});
-  require_frequencies(frequencies({.temperature = 1, .top_p = 0.7}, kWords),
-                      {0, 0.4 / 0.85, 0, 0.25 / 0.85, 0.2 / 0.85});
-  require_frequencies(frequencies({.temperature = 1, .top_p = 1e-9}, kWords), {0, 1, 0, 0, 0});
-  // The mass is of what top-k left: 0.4 / 0.65 reaches 0.6 alone.
-  require_frequencies(frequencies({.temperature = 1, .top_k = 2, .top_p = 0.6}, kWords),
-                      {0, 1, 0, 0, 0});
-}
-
-TEST_CASE("Sampler: the same seed draws the same words, another seed others", "[model]") {
-  const auto draw = [](std::uint64_t seed) {
-    Sampler sampler({.temperature = 1, .seed = seed});
-    std::vector<int> words;
-    for (int i = 0; i < 100; ++i) words.push_back(sampler.draw(log_of(kWords)));
-    return words;
+TEST_CASE("Sampler: top-k and top-p keep exactly their words, at the odds they had", "[model]") {
+  const auto kept = [](Index k, double p) {
+    return words({.temperature = 1, .top_k = k, .top_p = p}, kProbabilities);
   };
-  CHECK(draw(1) == draw(1));
-  CHECK(draw(1) != draw(2));
+  CHECK(kept(1, 1) == std::set{1});
+  CHECK(kept(2, 1) == std::set{1, 3});
+  CHECK(kept(9, 1) == std::set{0, 1, 2, 3});
+  CHECK(kept(0, 1e-9) == std::set{1});
+  CHECK(kept(0, 0.49) == std::set{1});
+  CHECK(kept(0, 0.51) == std::set{1, 3});
+  CHECK(kept(0, 0.79) == std::set{1, 3});
+  CHECK(kept(0, 0.81) == std::set{0, 1, 3});
+  CHECK(kept(0, 0.96) == std::set{0, 1, 2, 3});
+  // top-p is of the mass that top-k left: 0.5 of 0.8.
+  CHECK(kept(2, 0.62) == std::set{1});
+  CHECK(kept(2, 0.63) == std::set{1, 3});
+  CHECK(chi_square({.temperature = 1, .top_k = 2, .seed = 6}, kProbabilities, {0, 0.5, 0, 0.3}) <
+        kUnlikely);
+  CHECK(chi_square({.temperature = 1, .top_p = 0.9, .seed = 6}, kProbabilities,
+                   {0.15, 0.5, 0, 0.3}) < kUnlikely);
 }
 
-TEST_CASE("Sampler: words of no probability are never drawn", "[model]") {
-  const std::vector<double> drawn = frequencies({.temperature = 2}, {0, 0.5, 0, 0.5, 0});
-  CHECK(drawn[0] + drawn[2] + drawn[4] == 0);
+TEST_CASE("Sampler: top-p looks at the model's own distribution, not the tempered one", "[model]") {
+  CHECK(words({.temperature = 100, .top_p = 0.49}, kProbabilities) == std::set{1});
 }
 
+TEST_CASE("Sampler: equal probabilities rank by word", "[model]") {
+  const std::vector<double> even(6, 1.0 / 6);
+  CHECK(words({.temperature = 0}, even) == std::set{0});
+  CHECK(words({.temperature = 1, .top_k = 2}, even) == std::set{0, 1});
+  CHECK(words({.temperature = 1, .top_p = 0.4}, even) == std::set{0, 1, 2});
+}
+
+TEST_CASE("Sampler: a draw is a function of seed and number", "[model]") {
+  const SamplerOptions seven{.temperature = 1, .seed = 7}, eight{.temperature = 1, .seed = 8};
+  CHECK(draws(seven, kProbabilities, 50) == draws(seven, kProbabilities, 50));
+  CHECK(draws(seven, kProbabilities, 50) != draws(eight, kProbabilities, 50));
+  Sampler mixed(seven);
+  mixed.draw(logs({0.5, 0.5}));
+  const std::vector<int> whole = draws(seven, kProbabilities, 2);
+  CHECK(mixed.draw(logs(kProbabilities)) == whole[1]);
+}
+
+TEST_CASE("Sampler: impossible words are never drawn, extreme temperatures stay in bounds",
+          "[model]") {
+  CHECK(words({.temperature = 1}, {0, 0.5, 0, 0.5, 0}) == std::set{1, 3});
+  CHECK(words({.temperature = 1e-6}, kProbabilities) == std::set{1});
+  CHECK(words({.temperature = 1000}, kProbabilities) == std::set{0, 1, 2, 3});
+}
+
+}  // namespace
 }  // namespace sluice::model

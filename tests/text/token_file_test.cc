@@ -303,7 +303,8 @@ TEST_CASE("TokenFile: cut while open it is an error, replaced or deleted it is n
 
 TEST_CASE("TokenFile: text that changes while it is read is refused", "[text]") {
   const ScratchFolder folder;
-  const auto file = folder.write("text", std::string(600000, 'x') + "\n");
+  std::string long_line(600000, 'x');
+  const auto file = folder.write("text", long_line += "\n");
   const auto tokenizer = train(TokenizerType::kByte, "");
   bool changed = false;
   const auto change = [&](std::uint64_t done, std::uint64_t total) {

@@ -1,0 +1,95 @@
+#include "sluice/config/run_text.h"
+
+#include <catch2/catch.hpp>
+
+#include "tests/support/error_check.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/text_file.h"
+
+namespace sluice::config {
+namespace {
+
+using testing::check_error;
+using testing::TempDir;
+using testing::write_text;
+
+struct Fixture {
+  Fixture() {
+    data.train = {write_text(folder / "train.txt", "abab\nabc\nab\nba\n")};
+    data.cache_dir = folder / "cache";
+  }
+  RunText prepare(std::unique_ptr<text::Tokenizer> known = nullptr) {
+    notes.clear();
+    return prepare_text(data, tokenizer, std::move(known),
+                        [&](const std::string& note) { notes.push_back(note); });
+  }
+  TempDir folder;
+  text::DataConfig data;
+  text::TokenizerConfig tokenizer;
+  std::vector<std::string> notes;
+};
+
+TEST_CASE("RunText: without validation text the last lines are held out, and that is said",
+          "[config]") {
+  Fixture it;
+  it.data.valid_fraction = 0.25;
+  const RunText text = it.prepare();
+  CHECK(text.train.counts().lines == 3);
+  CHECK(text.train.size() == 12);
+  CHECK(text.valid.counts().lines == 1);
+  CHECK(text.valid.size() == 3);
+  REQUIRE_FALSE(it.notes.empty());
+  CHECK(it.notes[0].find("25 % of the lines (1 of 4)") != std::string::npos);
+}
+
+TEST_CASE("RunText: the vocabulary is that of the training lines, by frequency", "[config]") {
+  Fixture it;
+  it.data.valid = {write_text(it.folder / "valid.txt", "abx\n")};
+  const RunText text = it.prepare();
+  CHECK(text.train.counts().lines == 4);
+  CHECK(text.tokenizer->size() == 5);  // </s> <unk> a b c
+  CHECK(text.valid.oov() == 1);
+  // b 5, a 5, </s> 4, c 1, <unk> 0.
+  text::Encoding line;
+  text.tokenizer->encode("abc", line);
+  CHECK(text.permutation.to_model(line.ids[0]) < 2);
+  CHECK(text.permutation.to_model(line.ids[1]) < 2);
+  CHECK(text.permutation.to_model(text.tokenizer->end_of_line()) == 2);
+  CHECK(text.permutation.to_model(line.ids[2]) == 3);
+  CHECK(text.permutation.to_model(text.tokenizer->unknown()) == 4);
+}
+
+TEST_CASE("RunText: a form of the held-out lines alone is out of vocabulary", "[config]") {
+  Fixture it;
+  it.data.train = {write_text(it.folder / "t", "ab\nab\nab\nxb\n")};
+  it.data.valid_fraction = 0.25;
+  const RunText text = it.prepare();
+  CHECK(text.tokenizer->size() == 4);
+  CHECK(text.valid.oov() == 1);
+}
+
+TEST_CASE("RunText: a model's tokenizer is taken as it is", "[config]") {
+  Fixture it;
+  it.data.valid = {write_text(it.folder / "valid.txt", "ab\n")};
+  RunText first = it.prepare();
+  const std::uint64_t hash = first.tokenizer->hash();
+  it.data.train = {write_text(it.folder / "other.txt", "xyz ab\nab\n")};
+  const RunText second = it.prepare(std::move(first.tokenizer));
+  CHECK(second.tokenizer->hash() == hash);
+  CHECK(second.train.oov() == 4);
+}
+
+TEST_CASE("RunText: what is missing or unreadable is said", "[config]") {
+  Fixture it;
+  it.data.train.clear();
+  check_error(ExitCode::kUsage, {"data.train", "--train"}, [&] { it.prepare(); });
+  it.data.train = {it.folder / "missing"};
+  check_error(ExitCode::kNoInput, {"missing"}, [&] { it.prepare(); });
+  it.data.train = {write_text(it.folder / "one", "a single line\n")};
+  check_error(ExitCode::kBadData, {"too few lines"}, [&] { it.prepare(); });
+  it.data.valid = {it.folder / "gone"};
+  check_error(ExitCode::kNoInput, {"gone"}, [&] { it.prepare(); });
+}
+
+}  // namespace
+}  // namespace sluice::config

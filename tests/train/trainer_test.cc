@@ -1,0 +1,340 @@
+#include "sluice/train/trainer.h"
+
+#include <catch2/catch.hpp>
+#include <cerrno>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "tests/support/error_check.h"
+#include "tests/support/tiny_model.h"
+#include "tests/support/tiny_run.h"
+
+namespace sluice::train {
+namespace {
+
+using kernels::Array;
+using testing::check_error;
+using testing::read_all;
+using testing::TinyRun;
+using Outcome = Trainer::Outcome;
+
+std::vector<nlohmann::json> rows_of(const RunDirectory& directory) {
+  std::vector<nlohmann::json> rows;
+  std::istringstream lines(testing::read_text(directory.metrics_path()));
+  for (std::string line; std::getline(lines, line);) rows.push_back(nlohmann::json::parse(line));
+  return rows;
+}
+
+std::vector<std::int64_t> steps_saved(const RunDirectory& directory) {
+  std::vector<std::int64_t> steps;
+  for (const auto& checkpoint : directory.checkpoints()) steps.push_back(checkpoint.step);
+  return steps;
+}
+
+struct Fixture {
+  explicit Fixture(const std::function<void(TinyRun&)>& change = [](TinyRun&) {}) {
+    change(run);
+    run.prepare();
+    model = run.new_model();
+  }
+  TinyRun run;
+  RunDirectory directory = RunDirectory::open_new(run.folder / "run", false);
+  std::unique_ptr<model::GatedConvLm> model;
+};
+
+TEST_CASE("Trainer: trains, validates, logs and saves when due", "[train]") {
+  Fixture it([](TinyRun& run) { run.config.train.keep_last = 3; });
+  Trainer trainer = it.run.trainer(*it.model, it.directory);
+  CHECK(trainer.run() == Outcome::kFinished);
+  CHECK(trainer.state().step == 12);
+  CHECK(trainer.state().updates == 12);
+  CHECK(trainer.state().samples == 24);
+  CHECK(trainer.state().bad_steps == 0);
+  CHECK(trainer.state().elapsed_seconds > 0);
+  CHECK(steps_saved(it.directory) == std::vector<std::int64_t>{12, 8, 4});
+  std::vector<std::int64_t> logged, validated;
+  for (const auto& row : rows_of(it.directory)) {
+    (row.contains("loss") ? logged : validated).push_back(row["step"]);
+  }
+  CHECK(logged == std::vector<std::int64_t>{2, 4, 6, 8, 10, 12});
+  CHECK(validated == std::vector<std::int64_t>{4, 8, 12});
+  const ModelFile best(it.directory.best_path());
+  CHECK(best.state().best_loss == trainer.state().best_loss);
+  CHECK(best.state().step == trainer.state().best_step);
+  CHECK(rows_of(it.directory).front()["loss"] > rows_of(it.directory).back()["valid_loss"]);
+}
+
+TEST_CASE("Trainer: the logged loss is the mean over the interval's targets", "[train]") {
+  Fixture it([](TinyRun& run) {
+    run.config.train.log_every = 3;
+    run.config.train.max_steps = 3;
+    run.config.train.accumulate_steps = 2;
+    run.config.optimizer.lr = 1e-30;  // the weights stay where they are
+    run.config.optimizer.momentum = 0;
+    run.config.model.dropout = {.embedding = 0, .layer = 0, .output = 0};
+  });
+  it.run.trainer(*it.model, it.directory).run();
+  const auto fresh = it.run.new_model();
+  const auto state = fresh->state(2, 8, false);
+  text::Batch batch;
+  double nats = 0;
+  Index targets = 0;
+  for (std::uint64_t sample = 0; sample < 12; sample += 2) {
+    it.run.batches->load(sample, batch);
+    state->clear_context();
+    nats += fresh->forward(batch.inputs, batch.targets, *state).nats;
+    targets += batch.scored;
+  }
+  const auto row = rows_of(it.directory).front();
+  CHECK(row["step"] == 3);
+  CHECK(row["loss"].get<double>() == Approx(nats / static_cast<double>(targets)).epsilon(1e-6));
+}
+
+TEST_CASE("Trainer: a stop anywhere, and the run goes on with the same bits", "[train]") {
+  const auto dropout = [](TinyRun& run) {
+    run.config.train.accumulate_steps = 2;
+    run.config.train.log_every = 3;
+    run.config.model.dropout = {.embedding = 0.2, .layer = 0.2, .output = 0.2};
+  };
+  Fixture whole(dropout);
+  Trainer uninterrupted = whole.run.trainer(*whole.model, whole.directory);
+  uninterrupted.run();
+  int stops = 0;
+  for (int asked = 0; asked < 17; ++asked) {  // 12 steps, 3 validations, and the start
+    Fixture it(dropout);
+    int left = asked;
+    Trainer first = it.run.trainer(*it.model, it.directory, {}, [&] { return left-- == 0; });
+    if (first.run() == Outcome::kFinished) continue;
+    ++stops;
+    const ModelFile checkpoint(it.directory.checkpoints().front().path);
+    CHECK(checkpoint.state().step == first.state().step);
+    const auto resumed = it.run.new_model(99);
+    checkpoint.load(*resumed, true);
+    Trainer second = it.run.trainer(*resumed, it.directory, checkpoint.state());
+    CHECK(second.run() == Outcome::kFinished);
+    for (const Array array : {Array::kValue, Array::kState0}) {
+      CHECK(read_all(resumed->parameters(), array) == read_all(whole.model->parameters(), array));
+    }
+    TrainState end = second.state();
+    end.elapsed_seconds = uninterrupted.state().elapsed_seconds;
+    CHECK(end == uninterrupted.state());
+    CHECK(rows_of(it.directory).size() == rows_of(whole.directory).size());
+  }
+  CHECK(stops >= 14);
+}
+
+TEST_CASE("Trainer: a finished run has nothing left to do; a longer limit goes on", "[train]") {
+  Fixture it;
+  Trainer first = it.run.trainer(*it.model, it.directory);
+  first.run();
+  const auto before = read_all(it.model->parameters(), Array::kValue);
+  Trainer again = it.run.trainer(*it.model, it.directory, first.state());
+  CHECK(again.run() == Outcome::kFinished);
+  CHECK(read_all(it.model->parameters(), Array::kValue) == before);
+  it.run.config.train.max_steps = 14;
+  Trainer longer = it.run.trainer(*it.model, it.directory, first.state());
+  CHECK(longer.run() == Outcome::kFinished);
+  CHECK(longer.state().step == 14);
+}
+
+// The row of a character that is in the text once: steps that meet it are not finite.
+void poison(TinyRun& run, model::GatedConvLm& model, char character) {
+  const auto row = run.row_of(character);
+  const auto width = static_cast<std::size_t>(run.config.model.embedding_dim);
+  for (std::size_t i = 0; i < width; ++i) {
+    testing::set_element(model.parameters(), "embedding.weight", row * width + i, 3e38f);
+  }
+}
+
+TEST_CASE("Trainer: a step that is not finite is skipped and counted, the run goes on", "[train]") {
+  Fixture it([](TinyRun& run) {
+    run.train_text.append(200, 'a').append("Z").append(200, 'b').append("\n");
+    run.config.train.max_steps = 60;
+    run.config.train.max_bad_steps = 60;
+    run.config.train.log_every = 1;
+  });
+  poison(it.run, *it.model, 'Z');
+  Trainer trainer = it.run.trainer(*it.model, it.directory);
+  CHECK(trainer.run() == Outcome::kFinished);
+  const TrainState& end = trainer.state();
+  CHECK(end.bad_steps > 0);
+  CHECK(end.bad_steps < 20);
+  CHECK(end.updates + end.bad_steps == end.step);
+  CHECK(end.samples == 120);
+  for (const Real value : read_all(it.model->parameters(), Array::kValue)) {
+    REQUIRE(std::isfinite(value));
+  }
+  CHECK(rows_of(it.directory).back()["valid_loss"].is_number());
+}
+
+TEST_CASE("Trainer: bad steps in a row change nothing and end as diverged", "[train]") {
+  Fixture it([](TinyRun& run) {
+    run.train_text.assign(300, 'Z').append("\n");
+    run.config.train.max_bad_steps = 5;
+    run.config.train.save_every = 1;
+    run.config.train.eval_every = 100;
+    run.valid_text = "Z\n";
+  });
+  poison(it.run, *it.model, 'Z');
+  const auto values = read_all(it.model->parameters(), Array::kValue);
+  const auto states = read_all(it.model->parameters(), Array::kState0);
+  Trainer trainer = it.run.trainer(*it.model, it.directory);
+  check_error(ExitCode::kDiverged, {it.directory.path(), "step 5", "5 non-finite steps in a row"},
+              [&] { trainer.run(); });
+  CHECK(read_all(it.model->parameters(), Array::kValue) == values);
+  CHECK(read_all(it.model->parameters(), Array::kState0) == states);
+  CHECK(trainer.state().bad_steps == 5);
+  CHECK(trainer.state().updates == 0);
+  CHECK_FALSE(it.directory.checkpoints().empty());
+}
+
+TEST_CASE("Trainer: without a finite validation there is no model to hand out", "[train]") {
+  Fixture it([](TinyRun& run) {
+    run.config.tokenizer.type = text::TokenizerType::kByte;
+    run.valid_text = "ZZZZ\n";
+  });
+  poison(it.run, *it.model, 'Z');
+  Trainer trainer = it.run.trainer(*it.model, it.directory);
+  check_error(ExitCode::kDiverged, {"no validation"}, [&] { trainer.run(); });
+  CHECK_FALSE(std::filesystem::exists(it.directory.best_path()));
+}
+
+TEST_CASE("Trainer: weights that are not finite never replace a good checkpoint", "[train]") {
+  Fixture it([](TinyRun& run) {
+    run.config.tokenizer.type = text::TokenizerType::kByte;
+    run.config.train.save_every = 1;
+    run.config.train.keep_last = 1;
+  });
+  int asked = 0;
+  // A row that no text meets: every loss stays finite.
+  const auto stop = [&] {
+    if (++asked == 7) {
+      testing::set_element(it.model->parameters(), "embedding.weight", it.run.row_of('Z') * 4,
+                           std::numeric_limits<Real>::infinity());
+    }
+    return false;
+  };
+  Trainer trainer = it.run.trainer(*it.model, it.directory, {}, stop);
+  check_error(ExitCode::kDiverged, {"embedding.weight", "not finite"}, [&] { trainer.run(); });
+  REQUIRE(it.directory.checkpoints().size() == 1);
+  const ModelFile last(it.directory.checkpoints().front().path);
+  CHECK(last.state().step >= 4);
+  CHECK_NOTHROW(last.load(*it.run.new_model(), true));
+}
+
+// Refuses to create files whose name holds `word` while it is full.
+class FullDisk : public FileSystem {
+ public:
+  explicit FullDisk(std::string word) : word_(std::move(word)) {}
+  int open(const char* path, int flags, unsigned mode) override {
+    if (full && std::string_view(path).find(word_) != std::string_view::npos) {
+      ++refused;
+      errno = ENOSPC;
+      return -1;
+    }
+    return FileSystem::open(path, flags, mode);
+  }
+  bool full = false;
+  int refused = 0;
+
+ private:
+  std::string word_;
+};
+
+// Asked between steps; fills the disk from step `begin` to `end`.
+TinyRun::Stop disk_full_between(FullDisk& disk, const Trainer*& trainer, std::int64_t begin,
+                                std::int64_t end) {
+  return [&disk, &trainer, begin, end] {
+    disk.full = trainer->state().step >= begin && trainer->state().step < end;
+    return false;
+  };
+}
+
+TEST_CASE("Trainer: a save that fails is tried again at the next interval", "[train]") {
+  Fixture it;
+  FullDisk disk(".step-");
+  const ScopedFileSystem scope(disk);
+  const Trainer* self = nullptr;
+  Trainer trainer =
+      it.run.trainer(*it.model, it.directory, {}, disk_full_between(disk, self, 2, 9));
+  self = &trainer;
+  CHECK(trainer.run() == Outcome::kFinished);
+  CHECK(disk.refused == 2);
+  CHECK(steps_saved(it.directory) == std::vector<std::int64_t>{12, 0});
+}
+
+TEST_CASE("Trainer: the first save and the last must succeed", "[train]") {
+  Fixture it;
+  FullDisk disk(".step-");
+  const ScopedFileSystem scope(disk);
+  disk.full = true;
+  Trainer none = it.run.trainer(*it.model, it.directory);
+  check_error(ExitCode::kOutput, {"step-00000000"}, [&] { none.run(); });
+  CHECK(none.state().step == 0);
+
+  disk.full = false;
+  const Trainer* self = nullptr;
+  Trainer trainer =
+      it.run.trainer(*it.model, it.directory, {}, disk_full_between(disk, self, 9, 99));
+  self = &trainer;
+  check_error(ExitCode::kOutput, {"step-00000012"}, [&] { trainer.run(); });
+  CHECK(steps_saved(it.directory) == std::vector<std::int64_t>{8, 4});
+  CHECK(ModelFile(it.directory.checkpoints().front().path).state().step == 8);
+}
+
+TEST_CASE("Trainer: a better model that cannot be written does not make room for a worse one",
+          "[train]") {
+  Fixture it([](TinyRun& run) {
+    run.config.train.eval_every = 1;
+    run.config.optimizer.lr = 0.01;
+  });
+  FullDisk disk(".best");
+  const ScopedFileSystem scope(disk);
+  const Trainer* self = nullptr;
+  Trainer trainer =
+      it.run.trainer(*it.model, it.directory, {}, disk_full_between(disk, self, 3, 6));
+  self = &trainer;
+  CHECK(trainer.run() == Outcome::kFinished);
+  CHECK(disk.refused > 0);
+  double best = std::numeric_limits<double>::infinity();
+  for (const auto& row : rows_of(it.directory)) {
+    const bool unwritten = row["step"] >= 4 && row["step"] <= 6;
+    if (row.contains("valid_loss") && !unwritten) best = std::min<double>(best, row["valid_loss"]);
+  }
+  CHECK(trainer.state().best_loss == best);
+  CHECK(ModelFile(it.directory.best_path()).state().best_loss == best);
+}
+
+TEST_CASE("Trainer: a best model that is refused leaves the older one as the best", "[train]") {
+  Fixture it([](TinyRun& run) { run.config.train.eval_every = 1; });
+  TrainState state;
+  state.best_loss = 1e-3;  // cannot be beaten here
+  Trainer trainer = it.run.trainer(*it.model, it.directory, state);
+  CHECK(trainer.run() == Outcome::kFinished);
+  CHECK(trainer.state().best_loss == 1e-3);
+  CHECK_FALSE(std::filesystem::exists(it.directory.best_path()));
+}
+
+TEST_CASE("Trainer: epochs and time limit a run", "[train]") {
+  Fixture epochs([](TinyRun& run) {
+    run.config.train.max_steps.reset();
+    run.config.train.max_epochs = 2;
+  });
+  Trainer two = epochs.run.trainer(*epochs.model, epochs.directory);
+  CHECK(two.run() == Outcome::kFinished);
+  CHECK(two.state().samples >= epochs.run.batches->epoch_start(2));
+  CHECK(two.state().samples < epochs.run.batches->epoch_start(2) + 2);
+  CHECK(two.state().validated_step == two.state().step);
+
+  Fixture timed([](TinyRun& run) {
+    run.config.train.max_steps.reset();
+    run.config.train.max_time = Seconds{0.05};
+  });
+  Trainer brief = timed.run.trainer(*timed.model, timed.directory);
+  CHECK(brief.run() == Outcome::kFinished);
+  CHECK(brief.state().elapsed_seconds >= 0.05);
+}
+
+}  // namespace
+}  // namespace sluice::train
