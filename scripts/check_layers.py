@@ -53,7 +53,6 @@ HEAVY = [
 # Sources without the header or the test that mirrors them, and why.
 NO_HEADER = {
     "formats/safetensors_json": "the parser behind safetensors_header.h",
-    "text/tokenize": "the writing half of text/token_file.h",
 }
 NO_TEST = {
     "base/real": "two symbols that only the linker looks at",
