@@ -29,12 +29,16 @@ ModelParts model_parts(const train::ModelFile& file) {
   const train::ModelInfo& info = file.info();
   const std::string source = file.path() + ": config";
   ModelParts parts;
+  // The words that a user would be told, but it is the file that is wrong.
   try {
     parts.config = parse_config(info.config, source);
+  } catch (const Error& error) {
+    throw Error(ExitCode::kBadData, error.what());
+  }
+  try {
     check_config(parts.config);
   } catch (const Error& error) {
-    // The same words, but it is the file that is wrong, not the user.
-    throw Error(ExitCode::kBadData, error.what());
+    throw Error(ExitCode::kBadData, "{}: {}", source, error.what());
   }
   parts.tokenizer = text::restore_tokenizer(info.tokenizer, file.path() + ": tokenizer");
   if (parts.tokenizer->hash() != info.tokenizer_hash) {

@@ -181,6 +181,7 @@ for _ in $(seq 200); do
   grep -q '^training: ' "$err" && has_checkpoint slow && break
   sleep 0.05
 done
+sleep 0.5  # now the step is under way
 kill -INT $process
 sleep 0.3
 kill -0 $process 2>/dev/null || fail "the first SIGINT did not wait for the step"

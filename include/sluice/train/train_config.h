@@ -41,7 +41,8 @@ struct TrainConfig {
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor&& visit) {
     const Range count{.min = 1, .max = 9e15};
-    visit("max_epochs", self.max_epochs, count, "limit: passes over the training text");
+    visit("max_epochs", self.max_epochs, Range{.min = 1, .max = 1e6},
+          "limit: passes over the training text");
     visit("max_steps", self.max_steps, count, "limit: optimiser steps");
     visit("max_time", self.max_time, Range{.min = 0, .max = 1e9, .above_min = true},
           "limit: training and validation time, summed over resumes");
