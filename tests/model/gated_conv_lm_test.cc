@@ -6,62 +6,17 @@
 #include <limits>
 #include <map>
 
-#include "tests/support/tiny_model.h"
+#include "tests/support/model_bench.h"
 
 namespace sluice::model {
 namespace {
 
 using kernels::Array;
 using testing::block;
-
-constexpr Index kVocabulary = 23;
-
-struct Subject {
-  explicit Subject(const ModelConfig& config, Index vocabulary = kVocabulary, int threads = 1,
-                   int arrays = 4)
-      : pool(threads), model(config, vocabulary, *backend, arrays) {
-    model.initialise(3);
-    testing::stir_parameters(model.parameters(), 4);
-  }
-  ThreadPool pool;
-  std::unique_ptr<kernels::Backend> backend = kernels::make_reference_backend(pool);
-  GatedConvLm model;
-};
-
-// What one forward gives: nats and what the softmax read.
-struct Result {
-  std::vector<double> nats;
-  std::vector<Real> hidden;
-};
-
-Result forward(const GatedConvLm& model, const testing::TokenBatch& batch,
-               GatedConvLm::State& state) {
-  model.forward(batch.inputs, batch.targets, state);
-  const auto nats = model.nats(state);
-  Result result = {{nats.begin(), nats.end()}, {}};
-  result.hidden.resize(nats.size() * static_cast<std::size_t>(state.hidden().channels()));
-  model.backend().store(state.hidden(), result.hidden);
-  return result;
-}
-
-// Tokens [begin, end) of every sequence of a [B, T] batch.
-testing::TokenBatch window(const testing::TokenBatch& batch, Index time, Index begin, Index end) {
-  testing::TokenBatch part;
-  for (std::size_t i = 0; i < batch.inputs.size(); ++i) {
-    const Index t = static_cast<Index>(i) % time;
-    if (t < begin || t >= end) continue;
-    part.inputs.push_back(batch.inputs[i]);
-    part.targets.push_back(batch.targets[i]);
-  }
-  return part;
-}
-testing::TokenBatch sequence(const testing::TokenBatch& batch, Index time, Index first,
-                             Index count) {
-  const auto cut = [&](const std::vector<int>& ids) {
-    return std::vector<int>(ids.begin() + first * time, ids.begin() + (first + count) * time);
-  };
-  return {cut(batch.inputs), cut(batch.targets)};
-}
+using testing::forward;
+using testing::kVocabulary;
+using Result = testing::ForwardResult;
+using Subject = testing::ModelBench;
 
 }  // namespace
 
@@ -104,7 +59,7 @@ TEST_CASE("GatedConvLm: sequences in a batch are as if alone", "[model]") {
   const auto alone = subject.model.state(1, kTime, false);
   const Result all = forward(subject.model, batch, *together);
   for (Index s = 0; s < kSequences; ++s) {
-    const Result one = forward(subject.model, sequence(batch, kTime, s, 1), *alone);
+    const Result one = forward(subject.model, testing::sequence(batch, kTime, s, 1), *alone);
     for (std::size_t t = 0; t < kTime; ++t) {
       CHECK(std::abs(one.nats[t] - all.nats[static_cast<std::size_t>(s) * kTime + t]) <= 1e-6);
     }
@@ -132,7 +87,8 @@ TEST_CASE("GatedConvLm: windows with carried context are one long window", "[mod
     auto& state = states[length];
     if (state == nullptr) state = subject.model.state(kSequences, length, false);
     if (previous != nullptr) state->carry_context(*previous);
-    const Result part = forward(subject.model, window(batch, kTime, begin, begin + length), *state);
+    const Result part =
+        forward(subject.model, testing::window(batch, kTime, begin, begin + length), *state);
     for (Index s = 0; s < kSequences; ++s) {
       for (Index t = 0; t < length; ++t) {
         const auto at = static_cast<std::size_t>(s * kTime + begin + t);
@@ -152,7 +108,7 @@ TEST_CASE("GatedConvLm: windows with carried context are one long window", "[mod
   // And a cleared context is the start of a stream again.
   auto& first = states[lengths[0]];
   first->clear_context();
-  const Result again = forward(subject.model, window(batch, kTime, 0, lengths[0]), *first);
+  const Result again = forward(subject.model, testing::window(batch, kTime, 0, lengths[0]), *first);
   CHECK(std::abs(again.nats[0] - expected.nats[0]) <= 3e-6);
   CHECK(std::abs(
             again.nats.back() -
@@ -292,100 +248,6 @@ TEST_CASE("GatedConvLm: masked positions send no gradient to their inputs", "[mo
     INFO("word " << word);
     CHECK(zero == !(word >= 9 && word < 13));
   }
-}
-
-TEST_CASE("GatedConvLm: dropout masks do not depend on how a step is cut into batches", "[model]") {
-  // The second is wide, and so short that two sequences are cut over channels, four over rows.
-  const bool wide = GENERATE(false, true);
-  const Index time = wide ? 4 : 11;
-  ModelConfig config = wide ? testing::tiny_config(20, {block({{.kernel = 3, .channels = 70}}, 2)})
-                            : testing::full_config();
-  config.dropout = testing::all_dropout(0.3);
-  Subject subject(config);
-  const testing::TokenBatch batch = testing::token_batch(4, time, kVocabulary, 5);
-  const auto four = subject.model.state(4, time, true), two = subject.model.state(2, time, true);
-  four->set_dropout(6, 1, 0);
-  const Result whole = forward(subject.model, batch, *four);
-  const auto difference = [&](std::uint64_t seed, std::uint64_t step, Index first) {
-    two->set_dropout(seed, step, static_cast<std::uint64_t>(first));
-    const Result part = forward(subject.model, sequence(batch, time, 2, 2), *two);
-    double worst = 0;
-    for (std::size_t i = 0; i < part.nats.size(); ++i) {
-      worst = std::max(worst,
-                       std::abs(part.nats[i] - whole.nats[static_cast<std::size_t>(2 * time) + i]));
-    }
-    return worst;
-  };
-  CHECK(difference(6, 1, 2) <= 3e-6);
-  // Another place in the step, another step, another seed: other masks.
-  CHECK(difference(6, 1, 0) > 0.01);
-  CHECK(difference(6, 2, 2) > 0.01);
-  CHECK(difference(7, 1, 2) > 0.01);
-}
-
-// One token, so that a dropped element shows as a zero in a gradient: of the embedding (its own
-// mask), of the layer's matrix (both masks, one after the other), of the softmax (the last mask).
-TEST_CASE("GatedConvLm: dropout has a mask of its own at each place", "[model]") {
-  constexpr std::size_t kChannels = 400;
-  ModelConfig config = testing::tiny_config(kChannels, {block({{.channels = kChannels}})});
-  config.norm = Norm::kNone;
-  config.dropout = testing::all_dropout(0.5);
-  Subject subject(config, 2, 1, 2);
-  const auto state = subject.model.state(1, 1, true);
-  const std::vector<int> input = {0}, target = {1};
-  state->set_dropout(1, 1, 0);
-  subject.model.forward(input, target, *state);
-  subject.model.backward(input, target, *state);
-  // kept[place][channel], from `stride` numbers per channel starting at `offset`.
-  const auto kept = [&](const char* name, std::size_t offset, std::size_t stride) {
-    const auto gradient =
-        testing::read_parameter(subject.model.parameters(), name, Array::kGradient);
-    std::vector<bool> mask(kChannels);
-    for (std::size_t c = 0; c < kChannels; ++c) {
-      for (std::size_t i = 0; i < stride; ++i) {
-        mask[c] = mask[c] || gradient[offset + c * stride + i] != 0;
-      }
-    }
-    return mask;
-  };
-  const auto embedding = kept("embedding.weight", 0, 1);
-  const auto layer =
-      kept("blocks.0.layers.0.conv.weight", 3 * kChannels * 2 * kChannels, 2 * kChannels);
-  const auto output = kept("output.weight", 0, 1);
-  std::size_t kept_embedding = 0, kept_layer = 0, kept_output = 0, both = 0;
-  for (std::size_t c = 0; c < kChannels; ++c) {
-    kept_embedding += embedding[c];
-    kept_layer += layer[c];
-    kept_output += output[c];
-    both += embedding[c] && output[c];
-    CHECK((embedding[c] || !layer[c]));
-  }
-  // Of 400: half, and a quarter, within five deviations (10 and 8.7).
-  CHECK(std::abs(static_cast<double>(kept_embedding) - 200) < 50);
-  CHECK(std::abs(static_cast<double>(kept_output) - 200) < 50);
-  CHECK(std::abs(static_cast<double>(kept_layer) - 100) < 44);
-  CHECK(std::abs(static_cast<double>(both) - 100) < 44);
-}
-
-TEST_CASE("GatedConvLm: evaluation has no dropout", "[model]") {
-  ModelConfig config = testing::full_config();
-  Subject without(config);
-  config.dropout = testing::all_dropout(0.3);
-  Subject with(config);
-  // The rates enter the initial values; the test wants the same.
-  auto from = without.model.parameters().parameters().begin();
-  for (nn::Parameter& to : with.model.parameters().parameters()) {
-    with.model.parameters().write(
-        to, Array::kValue,
-        testing::read_parameter(without.model.parameters(), (from++)->name, Array::kValue));
-  }
-  with.model.parameters().refresh();
-  const testing::TokenBatch batch = testing::token_batch(2, 9, kVocabulary, 5);
-  const auto a = with.model.state(2, 9, false), b = without.model.state(2, 9, false);
-  CHECK(forward(with.model, batch, *a).nats == forward(without.model, batch, *b).nats);
-  // Training and evaluation memory give the same bits, too.
-  const auto c = without.model.state(2, 9, true);
-  CHECK(forward(without.model, batch, *c).nats == forward(without.model, batch, *b).nats);
 }
 
 TEST_CASE("GatedConvLm: batches in flight do not disturb each other", "[model]") {

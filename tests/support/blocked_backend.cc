@@ -4,137 +4,13 @@
 #include <cassert>
 #include <cmath>
 #include <functional>
-#include <limits>
 #include <vector>
 
+#include "tests/support/blocked_junction.h"
+
 namespace sluice::testing {
+namespace blocked {
 namespace {
-
-using namespace kernels;  // NOLINT: this file is an implementation of that namespace's interface
-
-constexpr Index kBlock = 3;
-constexpr Real kPadding = std::numeric_limits<Real>::quiet_NaN();
-
-Index padded(Index channels) { return (channels + kBlock - 1) / kBlock * kBlock; }
-
-class BlockedActivations : public Activations {
- public:
-  BlockedActivations(const RowMap& map, Index channels, Form form)
-      : Activations(map, channels, form),
-        width_(form == Form::kSaved ? 2 * channels : channels),
-        data_(static_cast<std::size_t>(map.sequences * pitch() * padded(width_)), kPadding) {
-    each([&](Index s, Index t) {
-      for (Index c = 0; c < width_; ++c) at(s, t, c) = 0;
-    });
-  }
-  Index width() const { return width_; }
-  // t from -context; for kSaved c = 2 channel (a) or 2 channel + 1 (sigma).
-  Real& at(Index s, Index t, Index c) const {
-    const Index block = c / kBlock, row = t + map().context;
-    const Index blocks = padded(width_) / kBlock;
-    return data_[static_cast<std::size_t>(((s * blocks + block) * pitch() + row) * kBlock +
-                                          c % kBlock)];
-  }
-
- private:
-  Index pitch() const { return map().context + map().time; }
-  void each(const std::function<void(Index, Index)>& visit) const {
-    for (Index s = 0; s < map().sequences; ++s) {
-      for (Index t = -map().context; t < map().time; ++t) visit(s, t);
-    }
-  }
-
-  Index width_;
-  mutable std::vector<Real> data_;
-};
-
-BlockedActivations& of(Activations& x) { return static_cast<BlockedActivations&>(x); }
-const BlockedActivations& of(const Activations& x) {
-  return static_cast<const BlockedActivations&>(x);
-}
-
-template <class Visit>
-void each_token(const RowMap& map, const Visit& visit) {
-  for (Index s = 0; s < map.sequences; ++s) {
-    for (Index t = 0; t < map.time; ++t) visit(s, t, static_cast<std::size_t>(s * map.time + t));
-  }
-}
-
-struct BlockedProduct : Weights {
-  BlockedProduct(const ConvShape& conv, const Slices& v, const Slices* g, const Slices* b)
-      : Weights(v, g, b), shape(conv), norm2(static_cast<std::size_t>(conv.columns())) {}
-  static Index stored(const ConvShape& s) { return s.columns() * s.taps * padded(s.in); }
-  Real& at(Array array, Index tap, Index in, Index column) const {
-    return v()[array][(column * shape.taps + shape.taps - 1 - tap) * padded(shape.in) + in];
-  }
-  template <class Visit>
-  void each(const Visit& visit) const {
-    for (Index tap = 0; tap < shape.taps; ++tap) {
-      for (Index in = 0; in < shape.in; ++in) {
-        for (Index column = 0; column < shape.columns(); ++column) visit(tap, in, column);
-      }
-    }
-  }
-  double gain(Index column) const {
-    const double value = (*g())[Array::kValue][column];
-    return std::copysign(std::max(std::abs(value), 1e-20), value);
-  }
-  Real scale(Index column) const {
-    if (g() == nullptr) return 1;
-    return static_cast<Real>(gain(column) / std::sqrt(norm2[static_cast<std::size_t>(column)]));
-  }
-  // dw' . v
-  double dot(Index column) const {
-    double sum = 0;
-    for (Index tap = 0; tap < shape.taps; ++tap) {
-      for (Index in = 0; in < shape.in; ++in) {
-        sum += static_cast<double>(at(Array::kGradient, tap, in, column)) *
-               static_cast<double>(at(Array::kValue, tap, in, column));
-      }
-    }
-    return sum;
-  }
-  std::vector<double> true_shares() const {
-    std::vector<double> shares(norm2.size());
-    if (g() == nullptr) return shares;
-    for (std::size_t i = 0; i < shares.size(); ++i) {
-      shares[i] = dot(static_cast<Index>(i)) / norm2[i];
-    }
-    return shares;
-  }
-
-  ConvShape shape;
-  std::vector<double> norm2;
-};
-
-struct BlockedTable : Weights {
-  BlockedTable(const TableShape& table, const Slices& v, const Slices* b)
-      : Weights(v, nullptr, b), shape(table) {}
-  static Index stored(const TableShape& s) { return s.rows * padded(s.width); }
-  Real& at(Array array, Index row, Index c) const {
-    return v()[array][(c / kBlock * shape.rows + row) * kBlock + c % kBlock];
-  }
-  TableShape shape;
-};
-
-struct BlockedTape : SoftmaxTape {
-  std::vector<std::vector<double>> p_minus_one_hot;  // per token
-};
-
-const BlockedProduct* product_of(const Weights* weights) {
-  return static_cast<const BlockedProduct*>(weights);
-}
-
-void mask(const Dropout& dropout, Index s, Index t, std::vector<Real>& values) {
-  if (dropout.rate == 0) return;
-  const RowKey key = row_key(dropout.key, dropout.first_sequence + static_cast<std::uint64_t>(s),
-                             static_cast<std::uint64_t>(t));
-  for (std::size_t c = 0; c < values.size(); ++c) {
-    const bool kept =
-        channel_bits(key, static_cast<std::uint32_t>(c)) >= dropout_threshold(dropout.rate);
-    values[c] = kept ? values[c] / static_cast<Real>(1 - dropout.rate) : 0;
-  }
-}
 
 // One optimiser step on one number.
 void step(const UpdateRule& rule, double decay, double gradient, const Slices& slices, Index i) {
@@ -154,6 +30,10 @@ void step(const UpdateRule& rule, double decay, double gradient, const Slices& s
   }
   slices[Array::kValue][i] = static_cast<Real>(p);
 }
+
+struct BlockedTape : SoftmaxTape {
+  std::vector<std::vector<double>> p_minus_one_hot;  // per token
+};
 
 class BlockedBackend : public Backend {
  public:
@@ -382,134 +262,6 @@ class BlockedBackend : public Backend {
   }
 
  private:
-  // z: the product's columns, still to be scaled and shifted.
-  static void shift(const Weights* weights, std::vector<Real>& z) {
-    if (weights == nullptr) return;
-    for (std::size_t c = 0; c < z.size(); ++c) {
-      const auto column = static_cast<Index>(c);
-      z[c] *= product_of(weights)->scale(column);
-      if (weights->b() != nullptr) z[c] += (*weights->b())[Array::kValue][column];
-    }
-  }
-
-  static void forward_row(Junction& junction, Index s, Index t, std::vector<Real> z) {
-    shift(junction.producer, z);
-    std::vector<Real> y = z;
-    if (junction.gate == Gate::kGlu) {
-      y.resize(z.size() / 2);
-      for (std::size_t c = 0; c < y.size(); ++c) {
-        const Real sigma = 1 / (1 + std::exp(-z[y.size() + c]));
-        if (junction.saved != nullptr) {
-          of(*junction.saved).at(s, t, static_cast<Index>(2 * c)) = z[c];
-          of(*junction.saved).at(s, t, static_cast<Index>(2 * c + 1)) = sigma;
-        }
-        y[c] = z[c] * sigma;
-      }
-    }
-    if (junction.residual != nullptr) {
-      std::vector<Real> residual(y.size());
-      for (std::size_t c = 0; c < y.size(); ++c) {
-        residual[c] = of(*junction.residual).at(s, t, static_cast<Index>(c));
-      }
-      shift(junction.residual_producer, residual);
-      for (std::size_t c = 0; c < y.size(); ++c) y[c] += residual[c];
-    }
-    for (Real& value : y) value *= junction.scale;
-    mask(junction.self, s, t, y);
-    write(junction.stream, s, t, y);
-    write(junction.plain, s, t, y);
-    mask(junction.next, s, t, y);
-    write(junction.dropped, s, t, y);
-  }
-
-  static void write(Activations* to, Index s, Index t, const std::vector<Real>& values) {
-    if (to == nullptr) return;
-    for (std::size_t c = 0; c < values.size(); ++c) {
-      of(*to).at(s, t, static_cast<Index>(c)) = values[c];
-    }
-  }
-  static void add(const Activations* from, Index s, Index t, std::vector<Real>& values) {
-    if (from == nullptr || !from->written) return;
-    for (std::size_t c = 0; c < values.size(); ++c) {
-      values[c] += of(*from).at(s, t, static_cast<Index>(c));
-    }
-  }
-
-  using RowGradient = std::function<void(Index, Index, std::vector<Real>&)>;
-  static void backward_rows(Junction& below, Into into, const RowMap& map, const RowGradient& row) {
-    Activations* part = into == Into::kDy        ? below.dy
-                        : into == Into::kDropped ? below.ddropped
-                                                 : nullptr;
-    if (part == nullptr) prepare_bias(below);
-    const auto channels =
-        static_cast<std::size_t>(part != nullptr ? part->channels() : below.dropped->channels());
-    each_token(map, [&](Index s, Index t, std::size_t) {
-      std::vector<Real> dx(channels);
-      row(s, t, dx);
-      if (part != nullptr) {
-        add(part, s, t, dx);
-        write(part, s, t, dx);
-      } else {
-        close_row(below, s, t, std::move(dx));
-      }
-    });
-    if (part != nullptr) {
-      part->written = true;
-      return;
-    }
-    for (Activations* used : {below.dy, below.ddropped}) {
-      if (used != nullptr) used->written = false;
-    }
-    for (Activations* made : {below.dresidual, below.dz}) {
-      if (made != nullptr) made->written = true;
-    }
-  }
-
-  static void prepare_bias(const Junction& junction) {
-    for (Weights* weights : {junction.producer, junction.residual_producer}) {
-      if (weights == nullptr || weights->b() == nullptr || weights->has_bias_gradient) continue;
-      std::fill_n((*weights->b())[Array::kGradient], product_of(weights)->shape.columns(), Real(0));
-      weights->has_bias_gradient = true;
-    }
-  }
-
-  // Adds dz to the bias gradient and folds the scale in.
-  static void fold(Weights* weights, std::vector<Real>& dz) {
-    if (weights == nullptr) return;
-    for (std::size_t c = 0; c < dz.size(); ++c) {
-      const auto column = static_cast<Index>(c);
-      if (weights->b() != nullptr) (*weights->b())[Array::kGradient][column] += dz[c];
-      dz[c] *= product_of(weights)->scale(column);
-    }
-  }
-
-  static void close_row(Junction& junction, Index s, Index t, std::vector<Real> d) {
-    add(junction.ddropped, s, t, d);
-    mask(junction.next, s, t, d);
-    add(junction.dy, s, t, d);
-    mask(junction.self, s, t, d);
-    for (Real& value : d) value *= junction.scale;
-    if (junction.dresidual != nullptr) {
-      std::vector<Real> residual = d;
-      fold(junction.residual_producer, residual);
-      if (junction.residual_producer == nullptr) add(junction.dresidual, s, t, residual);
-      write(junction.dresidual, s, t, residual);
-    }
-    if (junction.dz == nullptr) return;
-    std::vector<Real> dz = d;
-    if (junction.gate == Gate::kGlu) {
-      dz.resize(2 * d.size());
-      for (std::size_t c = 0; c < d.size(); ++c) {
-        const Real a = of(*junction.saved).at(s, t, static_cast<Index>(2 * c));
-        const Real sigma = of(*junction.saved).at(s, t, static_cast<Index>(2 * c + 1));
-        dz[c] = d[c] * sigma;
-        dz[d.size() + c] = d[c] * a * sigma * (1 - sigma);
-      }
-    }
-    fold(junction.producer, dz);
-    write(junction.dz, s, t, dz);
-  }
-
   static std::vector<double> log_softmax(const Activations& x, const Weights& table, Index s,
                                          Index t) {
     const auto& w = static_cast<const BlockedTable&>(table);
@@ -563,9 +315,10 @@ class BlockedBackend : public Backend {
 };
 
 }  // namespace
+}  // namespace blocked
 
 std::unique_ptr<kernels::Backend> make_blocked_backend() {
-  return std::make_unique<BlockedBackend>();
+  return std::make_unique<blocked::BlockedBackend>();
 }
 
 }  // namespace sluice::testing
