@@ -122,6 +122,22 @@ kill -KILL $busy
 wait $busy 2>/dev/null
 rm -r runs/busy
 
+# Of two that start together one trains, the other leaves it alone.
+for pair in $(seq 8); do
+  "$sluice" train tiny.json --out runs/pair-$pair >"$out" 2>"$scratch/err1" &
+  first=$!
+  "$sluice" train tiny.json --out runs/pair-$pair >"$out" 2>"$err" &
+  second=$!
+  wait $first
+  codes=$?
+  wait $second
+  codes="$codes $?"
+  [ "$codes" = "0 73" ] || [ "$codes" = "73 0" ] ||
+    fail "a pair: $codes: $(cat "$err" "$scratch/err1")"
+  succeeds eval runs/pair-$pair valid.txt
+done
+rm -r runs/pair-*
+
 # --- Models.
 best=runs/a/best.safetensors
 last=$(ls runs/a/checkpoints/*.safetensors | tail -n 1)

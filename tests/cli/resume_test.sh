@@ -95,8 +95,8 @@ interrupt() {
   [ $code = 0 ] && return  # it was done before, or STOP came before the run was opened
   interruptions=$((interruptions + 1))
   case $kind:$code in
-    KILL:137 | INT:75 | TERM:75 | STOP:75) ;;
-    INT:130 | TERM:143) # fine before there is anything to save
+    KILL:137 | *:75) ;;
+    INT:130 | TERM:143 | HUP:129 | USR1:138) # fine before there is anything to save
       grep -q '^training: ' "$err" && fail "SIG$kind while training: exit $code" ;;
     *) fail "$kind: exit $code: $(cat "$err")" ;;
   esac
@@ -121,7 +121,7 @@ done
 grep -q '"epoch":5' reference-adamw/metrics.jsonl || fail "fewer than five epochs"
 
 # --- Interruptions at random points, in chains that end with a finished run.
-kinds=(KILL INT TERM STOP)
+kinds=(KILL INT TERM STOP HUP KILL USR1)
 interruptions=0 chains=0
 while [ $interruptions -lt $interruptions_wanted ] && [ $chains -lt 20 ]; do
   optimizer=$([ $((chains % 2)) = 0 ] && echo adamw || echo nag)
@@ -132,7 +132,7 @@ while [ $interruptions -lt $interruptions_wanted ] && [ $chains -lt 20 ]; do
     # Now and then in the first moments, else anywhere in an eighth of the run.
     limit=$([ $((RANDOM % 5)) = 0 ] && echo 40 || echo $((milliseconds / 4 + 40)))
     sleep "$(printf '0.%03d' $((RANDOM % limit % 1000)))"
-    interrupt $dir ${kinds[$(((link + chains) % 4))]}
+    interrupt $dir ${kinds[$(((link + 3 * chains) % 7))]}
     [ $code = 0 ] && break
   done
   start $dir $optimizer.json
