@@ -9,9 +9,11 @@
 #include <condition_variable>
 #include <cstdint>
 #include <cstdio>
+#include <exception>
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "sluice/base/error.h"
@@ -65,12 +67,21 @@ struct ThreadPool::State {
   Index count = 0;
   std::atomic<Index> next{0};
   std::atomic<int> busy{0};
+  std::exception_ptr failure;
 
-  void claim(int worker) {
-    for (;;) {
-      const Index chunk = next.fetch_add(1, std::memory_order_relaxed);
-      if (chunk >= count) return;
-      (*job)(chunk, worker);
+  // A chunk can run out of memory. The first failure ends the job and is thrown by run(), once no
+  // worker looks at the job any more.
+  void claim(int worker) noexcept {
+    try {
+      for (;;) {
+        const Index chunk = next.fetch_add(1, std::memory_order_relaxed);
+        if (chunk >= count) return;
+        (*job)(chunk, worker);
+      }
+    } catch (...) {
+      std::lock_guard lock(mutex);
+      if (!failure) failure = std::current_exception();
+      next.store(count, std::memory_order_relaxed);
     }
   }
 
@@ -131,12 +142,12 @@ int ThreadPool::size() const { return static_cast<int>(state_->threads.size()) +
 void ThreadPool::run(Index count, const std::function<void(Index, int)>& chunk) {
   const FloatMode caller_mode = float_mode();
   set_float_mode(caller_mode | kFlushToZero);
-  if (count == 1 || state_->threads.empty()) {
-    for (Index i = 0; i < count; ++i) chunk(i, 0);
-  } else if (count > 1) {
-    state_->job = &chunk;
-    state_->count = count;
-    state_->next.store(0, std::memory_order_relaxed);
+  state_->job = &chunk;
+  state_->count = count;
+  state_->next.store(0, std::memory_order_relaxed);
+  if (count <= 1 || state_->threads.empty()) {
+    state_->claim(0);
+  } else {
     state_->busy.store(static_cast<int>(state_->threads.size()), std::memory_order_relaxed);
     state_->publish();
     state_->claim(0);
@@ -151,11 +162,7 @@ void ThreadPool::run(Index count, const std::function<void(Index, int)>& chunk) 
     }
   }
   set_float_mode(caller_mode);
-}
-
-std::uint64_t physical_memory() {
-  return static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) *
-         static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  if (state_->failure) std::rethrow_exception(std::exchange(state_->failure, nullptr));
 }
 
 int available_cpus() {

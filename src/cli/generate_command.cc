@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -104,6 +106,10 @@ Sample continue_text(const config::OpenModel& model, const std::vector<int>& pro
   for (; sample.tokens < arguments.max_tokens; ++sample.tokens) {
     stream.feed(inputs);
     stream.next(log_probabilities);
+    if (!std::isfinite(*std::max_element(log_probabilities.begin(), log_probabilities.end()))) {
+      throw Error(ExitCode::kBadData, "{}: its probabilities are not finite: the run diverged",
+                  model.file.path());
+    }
     const int word = sampler.draw(log_probabilities);
     sample.logprob += static_cast<double>(log_probabilities[static_cast<std::size_t>(word)]);
     const int id = permutation.to_tokenizer(word);

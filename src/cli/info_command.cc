@@ -1,6 +1,6 @@
 #include <fmt/format.h>
 
-#include <filesystem>
+#include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>

@@ -23,7 +23,9 @@ class ConsoleSink : public spdlog::sinks::base_sink<std::mutex> {
     bar_.clear();
     const char* prefix = message.level >= spdlog::level::warn ? "warning: " : "";
     const std::string text(message.payload.data(), message.payload.size());
-    fmt::print(stderr, "{}{}\n", prefix, printable(text));
+    const std::string line = prefix + printable(text) + "\n";
+    // Nobody left to read it is no reason to stop.
+    std::fwrite(line.data(), 1, line.size(), stderr);
   }
   void flush_() override { std::fflush(stderr); }
 

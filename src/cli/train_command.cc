@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <cmath>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -81,11 +82,56 @@ std::unique_ptr<train::ModelFile> newest_checkpoint(const RunDirectory& director
       if (file->is_checkpoint()) return file;
       throw Error(ExitCode::kBadData, "{}: not a checkpoint", checkpoint.path);
     } catch (const Error& error) {
-      if (error.code() != ExitCode::kBadData || &checkpoint == &checkpoints.back()) throw;
+      const bool unusable =
+          error.code() == ExitCode::kBadData || error.code() == ExitCode::kNoInput;
+      if (!unusable || &checkpoint == &checkpoints.back()) throw;
       spdlog::warn("{}; going on from the one before it", error.what());
     }
   }
   throw Error(ExitCode::kNoInput, "{}: no checkpoint to resume from", directory.path());
+}
+
+// A resumed run must find what it left: the same texts, cut and numbered as before.
+void check_continuity(const train::ModelFile& checkpoint, const Config& config,
+                      const config::RunText& text) {
+  const train::ModelInfo& info = checkpoint.info();
+  const auto same = [](std::uint64_t before, std::uint64_t now, const std::string& file,
+                       std::string_view what) {
+    if (before == now) return;
+    throw Error(ExitCode::kBadData, "{}: the {} text is not the one that this run began with", file,
+                what);
+  };
+  same(info.data_hash, text.train.corpus_hash(), config.data.train.front(), "training");
+  same(info.valid_hash, text.valid.corpus_hash(),
+       config.data.valid.empty() ? config.data.train.front() : config.data.valid.front(),
+       "validation");
+  if (info.permutation != text.permutation.model_ids()) {
+    throw Error(ExitCode::kBadData, "{}: permutation: not that of the training text",
+                checkpoint.path());
+  }
+  const train::TrainState& state = checkpoint.state();
+  const auto per_step =
+      static_cast<std::uint64_t>(config.data.batch_size * config.train.accumulate_steps);
+  if (state.samples % per_step != 0 ||
+      state.samples / per_step != static_cast<std::uint64_t>(state.step)) {
+    throw Error(ExitCode::kBadData, "{}: training state: step {} and samples {} do not fit",
+                checkpoint.path(), state.step, state.samples);
+  }
+}
+
+// Whether the first files of a run fit on the disk, before those of an older run are given up.
+void check_disk(const std::string& path, double bytes) {
+  std::error_code error;
+  fs::path existing = fs::absolute(path);
+  while (!fs::exists(existing, error) && existing.has_parent_path() &&
+         existing != existing.parent_path()) {
+    existing = existing.parent_path();
+  }
+  const fs::space_info space = fs::space(existing, error);
+  if (error || static_cast<double>(space.available) >= bytes) return;
+  throw Error(ExitCode::kOutput, "{}: disk full (expected {}B free, found {}B)", path,
+              train::format_count(bytes),
+              train::format_count(static_cast<double>(space.available)));
 }
 
 // What a run starts from: a config, and when resumed the checkpoint and tokenizer of before.
@@ -164,6 +210,7 @@ ExitCode train_run(const Config& config, RunDirectory& directory, const config::
                                  .tokenizer = text.tokenizer->serialise(),
                                  .permutation = text.permutation.model_ids(),
                                  .data_hash = text.train.corpus_hash(),
+                                 .valid_hash = text.valid.corpus_hash(),
                                  .tokenizer_hash = text.tokenizer->hash()};
   train::Trainer trainer(
       {.train = config.train,
@@ -217,10 +264,7 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   config::RunText text =
       config::prepare_text(config.data, config.tokenizer, std::move(start.tokenizer),
                            [](const std::string& note) { spdlog::info("{}", note); });
-  if (start.checkpoint && start.checkpoint->info().data_hash != text.train.corpus_hash()) {
-    throw Error(ExitCode::kBadData, "{}: the training text is not the one that this run began with",
-                config.data.train.front());
-  }
+  if (start.checkpoint) check_continuity(*start.checkpoint, config, text);
   const text::StreamBatcher batches(text.train, text.permutation, text.tokenizer->end_of_line(),
                                     config.data.tokens_per_sample, config.data.batch_size,
                                     static_cast<std::uint64_t>(config.train.seed));
@@ -235,6 +279,11 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
     state = start.checkpoint->state();
   } else {
     network.initialise(static_cast<std::uint64_t>(config.train.seed));
+    // Everything that can be refused is refused before an older run's files go.
+    const std::string resolved = to_json(config);
+    network.state(config.data.batch_size, config.data.tokens_per_sample, true);
+    check_disk(path, 4.0 * static_cast<double>(network.parameters().elements()) *
+                         optim::arrays_needed(config.optimizer));
     StopSignal::install();
     start.directory =
         std::make_unique<RunDirectory>(RunDirectory::open_new(path, arguments.overwrite));

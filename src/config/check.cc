@@ -14,7 +14,7 @@ namespace {
 
 // More cannot be meant: 400 GB of weights, and more layers than any machine passes through.
 constexpr double kMostParameters = 1e11;
-constexpr double kMostLayers = 1e5;
+constexpr double kMostLayers = 5000;  // nine tensors each must fit a checkpoint
 
 void check_size(const model::ModelConfig& model) {
   double layers = 0, parameters = 0;

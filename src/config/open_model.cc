@@ -45,7 +45,11 @@ ModelParts model_parts(const train::ModelFile& file) {
     throw Error(ExitCode::kBadData, "{}: tokenizer: not the one that the model was trained with",
                 file.path());
   }
-  parts.permutation = text::Permutation(info.permutation);
+  try {
+    parts.permutation = text::Permutation(info.permutation);
+  } catch (const Error& error) {
+    throw Error(ExitCode::kBadData, "{}: {}", file.path(), error.what());
+  }
   if (parts.permutation.size() != parts.tokenizer->size()) {
     throw Error(ExitCode::kBadData, "{}: permutation: size (expected {}, found {})", file.path(),
                 parts.tokenizer->size(), parts.permutation.size());

@@ -3,6 +3,7 @@
 #include <cassert>
 #include <cmath>
 
+#include "sluice/base/error.h"
 #include "sluice/base/random.h"
 
 namespace sluice::model {
@@ -132,6 +133,10 @@ void GatedConvLm::State::clear_context() {
 }
 
 void GatedConvLm::forward_hidden(std::span<const int> inputs, State& state) const {
+  if (static_cast<Index>(inputs.size()) != state.map().tokens()) {
+    throw Error(ExitCode::kInternal, "batch: expected {} inputs, found {}", state.map().tokens(),
+                inputs.size());
+  }
   Junction& first = state.boundaries_.front();
   if (input_projection_ == nullptr) {
     backend().embed(embedding_.weights(), inputs, first);
@@ -146,6 +151,9 @@ void GatedConvLm::forward_hidden(std::span<const int> inputs, State& state) cons
 
 Loss GatedConvLm::forward(std::span<const int> inputs, std::span<const int> targets,
                           State& state) const {
+  if (targets.size() != inputs.size()) {
+    throw Error(ExitCode::kInternal, "batch: {} inputs, {} targets", inputs.size(), targets.size());
+  }
   forward_hidden(inputs, state);
   backend().softmax_forward(state.hidden(), output_.weights(), targets, state.nats_,
                             state.tape_.get());

@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <cassert>
 
-#include "sluice/base/error.h"
-#include "sluice/base/thread_pool.h"
+#include "sluice/base/memory.h"
 
 namespace sluice::nn {
 
@@ -36,15 +35,8 @@ void ParameterStore::allocate(int arrays) {
   const auto padded = [](Index size) { return (size + kLine - 1) / kLine * kLine; };
   Index total = 0;
   for (const Parameter& parameter : parameters_) total += padded(parameter.stored);
-  // Ahead of the kernel's own answer, which is to kill whoever touches the last page.
-  const double wanted = static_cast<double>(total) * arrays * sizeof(Real);
-  if (wanted > static_cast<double>(physical_memory())) {
-    throw Error(
-        ExitCode::kNoResource,
-        "the network needs {:.1f} GB for {} numbers each of {} parameters (expected at most "
-        "{:.1f} GB, the memory of this machine); make it smaller",
-        wanted / 1e9, arrays, elements(), static_cast<double>(physical_memory()) / 1e9);
-  }
+  require_memory(static_cast<double>(total) * arrays * sizeof(Real),
+                 fmt::format("{} numbers each of {} parameters", arrays, elements()));
   for (int array = 0; array < arrays; ++array) {
     Real* at = buffers_.emplace_back(total).data();
     for (Parameter& parameter : parameters_) {

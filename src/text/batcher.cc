@@ -10,15 +10,41 @@
 namespace sluice::text {
 namespace {
 
-// How an epoch cuts `tokens` targets into windows of `time`: [0, offset), [offset, offset + time)
-// and so on; the first window is missing when offset is 0.
+// How many windows an epoch has, and which offsets give that number. Offset o > 0 puts a window of
+// o targets in front; with m = tokens mod time, offsets 0 and m.. give one window less than 1..m-1
+// (or, where time divides the text, 0 alone one less than all others). The larger of the two sets
+// is drawn from, so that every epoch is equally long and a position is found by one division.
+struct Cut {
+  Cut(std::uint64_t tokens, std::uint64_t time) {
+    const std::uint64_t rest = tokens % time;
+    const std::uint64_t few = rest > 0 ? time - rest + 1 : 1;
+    const std::uint64_t many = rest > 0 ? rest - 1 : time - 1;
+    const bool more = many > few;
+    windows = tokens / time + (rest > 0 ? 1 : 0) + (more ? 1 : 0);
+    choices = more ? many : few;
+    first = more ? 1 : rest;
+    zero = !more;
+  }
+  std::uint64_t offset(std::uint64_t draw) const {
+    const std::uint64_t choice = draw % choices;
+    if (!zero) return first + choice;
+    return choice == 0 ? 0 : first + choice - 1;
+  }
+
+  std::uint64_t windows = 0, choices = 0, first = 0;
+  bool zero = false;  // offset 0 is one of the choices, then from `first` on
+};
+
+// One epoch's windows over `tokens` targets: [0, offset), [offset, offset + time) and so on; the
+// first is missing when offset is 0.
 struct Epoch {
   Epoch(std::uint64_t seed, std::uint64_t number, std::uint64_t tokens_, std::uint64_t time_)
       : tokens(tokens_), time(time_) {
+    const Cut cut(tokens, time);
     const std::uint64_t key = derive_key(seed, number);
-    offset = derive_key(key, "offset") % time;
+    offset = cut.offset(derive_key(key, "offset"));
     order_key = derive_key(key, "order");
-    samples = (offset > 0 ? 1 : 0) + (tokens - offset + time - 1) / time;
+    samples = cut.windows;
   }
 
   // Targets [first, second) of window `i` in text order.
@@ -55,22 +81,15 @@ StreamBatcher::StreamBatcher(TokenFile tokens, const Permutation& permutation, i
                 "lower data.tokens_per_sample",
                 time_, tokens_.size());
   }
+  samples_in_epoch_ = Cut(tokens_.size(), static_cast<std::uint64_t>(time_)).windows;
 }
 
 StreamBatcher::Position StreamBatcher::locate(std::uint64_t sample) const {
-  for (std::uint64_t number = 0;; ++number) {
-    const Epoch epoch(seed_, number, tokens_.size(), static_cast<std::uint64_t>(time_));
-    if (sample < epoch.samples) return {number, sample, epoch.samples};
-    sample -= epoch.samples;
-  }
+  return {sample / samples_in_epoch_, sample % samples_in_epoch_, samples_in_epoch_};
 }
 
 std::uint64_t StreamBatcher::epoch_start(std::uint64_t epoch) const {
-  std::uint64_t start = 0;
-  for (std::uint64_t number = 0; number < epoch; ++number) {
-    start += Epoch(seed_, number, tokens_.size(), static_cast<std::uint64_t>(time_)).samples;
-  }
-  return start;
+  return epoch * samples_in_epoch_;
 }
 
 void StreamBatcher::load(std::uint64_t first_sample, Batch& batch) const {

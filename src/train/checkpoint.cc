@@ -48,6 +48,7 @@ void save(const std::string& path, const ModelInfo& info, const TrainState& stat
                                            {"sluice.config", info.config},
                                            {"sluice.state", state.to_json()},
                                            {"sluice.data_hash", to_hex(info.data_hash)},
+                                           {"sluice.valid_hash", to_hex(info.valid_hash)},
                                            {"sluice.tokenizer_hash", to_hex(info.tokenizer_hash)}});
   // Where each declared tensor comes from.
   std::map<std::string, std::pair<const Parameter*, Array>, std::less<>> sources;
@@ -149,6 +150,7 @@ ModelFile::ModelFile(const std::string& path) : reader_(path) {
   checkpoint_ = kind == "checkpoint";
   info_.config = metadata_value(reader_, "sluice.config");
   info_.data_hash = parse_hex(reader_, "sluice.data_hash");
+  info_.valid_hash = parse_hex(reader_, "sluice.valid_hash");
   info_.tokenizer_hash = parse_hex(reader_, "sluice.tokenizer_hash");
   state_ = TrainState::from_json(metadata_value(reader_, "sluice.state"), path);
   const auto tokenizer = reader_.read_all(require(reader_, kTokenizer, Dtype::kU8, nullptr));
@@ -158,7 +160,15 @@ ModelFile::ModelFile(const std::string& path) : reader_(path) {
   std::memcpy(info_.permutation.data(), permutation.data(), permutation.size());
 }
 
-std::uint64_t ModelFile::hash() const { return parse_hex(reader_, "sluice.xxh3.header"); }
+std::uint64_t ModelFile::hash() const {
+  Checksum hash;
+  for (const TensorInfo& tensor : reader_.tensors()) {
+    if (tensor.name.starts_with("optimizer.")) continue;
+    hash.add(tensor.name + '\n');
+    hash.add(metadata_value(reader_, ("sluice.xxh3.data:" + tensor.name).c_str()) + '\n');
+  }
+  return hash.value();
+}
 
 void ModelFile::load(model::GatedConvLm& model, bool with_states) const {
   nn::ParameterStore& store = model.parameters();

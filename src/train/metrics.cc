@@ -43,7 +43,7 @@ bool Metrics::append(const MetricsRow& row) {
   for (const auto& [key, value] : row) {
     const bool whole = std::nearbyint(value) == value && std::abs(value) < 1e15;
     const std::string_view name = key;
-    if (whole && (name == "step" || name == "bad_steps")) {
+    if (whole && (name == "step" || name == "bad_steps" || name == "valid_tokens")) {
       json[key] = static_cast<std::int64_t>(value);
     } else if (std::isfinite(value)) {
       json[key] = value;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <string_view>
 
 namespace sluice::train {
 namespace {
@@ -13,6 +14,11 @@ namespace {
 std::size_t terminal_width() {
   winsize size{};
   return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+bool put(std::string_view text) noexcept {
+  return std::fwrite(text.data(), 1, text.size(), stderr) == text.size() &&
+         std::fflush(stderr) == 0;
 }
 
 }  // namespace
@@ -40,16 +46,15 @@ void ProgressBar::show(double fraction, const std::string& text) {
   std::string line = fmt::format("[{}{}] {:3.0f}% {}", std::string(full, '#'),
                                  std::string(kCells - full, '.'), 100 * fraction, text);
   line.resize(std::min(line.size(), terminal_width() - 1));
-  fmt::print(stderr, "\r{}\033[K", line);
-  std::fflush(stderr);
-  shown_ = true;
+  shown_ = put("\r" + line + "\033[K");
+  // A terminal that has gone must not take the run with it.
+  enabled_ = shown_;
 }
 
-void ProgressBar::clear() {
+void ProgressBar::clear() noexcept {
   if (!shown_) return;
-  fmt::print(stderr, "\r\033[K");
-  std::fflush(stderr);
   shown_ = false;
+  put("\r\033[K");
 }
 
 }  // namespace sluice::train

@@ -44,7 +44,10 @@ Trainer::Outcome Trainer::run() {
       if (due(run_.train.log_every)) log_step();
     }
     pending_validation = due(run_.train.eval_every) && !validate();
-    if (!pending_validation && due(run_.train.save_every)) save(progress(0) >= 1);
+    const bool last = progress(0) >= 1;
+    // Amid skipped steps the checkpoints before are what a diverging run is left with.
+    const bool worth_saving = last || state_.bad_in_a_row == 0;
+    if (!pending_validation && due(run_.train.save_every) && worth_saving) save(last);
   }
   if (!std::isfinite(state_.best_loss)) {
     throw Error(ExitCode::kDiverged,
@@ -78,14 +81,15 @@ double Trainer::estimate_seconds() {
 
 void Trainer::step() {
   const auto begin = Clock::now();
+  // At the middle of the step: neither a dead first step after 0, nor a last one at exactly 0.
+  const double lr = optim::learning_rate(run_.schedule, run_.optimizer.lr, progress(0.5));
   double nats = 0;
   Index targets = 0;
   std::uint64_t first_sequence = 0;
   for (Index micro = 0; micro < run_.train.accumulate_steps; ++micro) {
     run_.batches.load(state_.samples, batch_);
-    batch_.first_sequence = first_sequence;
     memory_->set_dropout(static_cast<std::uint64_t>(run_.train.seed),
-                         static_cast<std::uint64_t>(state_.step), batch_.first_sequence);
+                         static_cast<std::uint64_t>(state_.step), first_sequence);
     const model::Loss loss = run_.model.forward(batch_.inputs, batch_.targets, *memory_);
     run_.model.backward(batch_.inputs, batch_.targets, *memory_);
     nats += loss.nats;
@@ -93,13 +97,14 @@ void Trainer::step() {
     first_sequence += static_cast<std::uint64_t>(run_.batch_size);
     state_.samples += static_cast<std::uint64_t>(run_.batch_size);
   }
-  const bool applied = apply(nats, targets);
+  const bool applied = apply(nats, targets, lr);
   ++state_.step;
   if (applied) {
     state_.interval_nats += nats;
     state_.interval_targets += targets;
   }
-  interval_seconds_ += std::chrono::duration<double>(Clock::now() - begin).count();
+  step_seconds_ = std::chrono::duration<double>(Clock::now() - begin).count();
+  interval_seconds_ += step_seconds_;
   interval_tokens_ += static_cast<double>(targets);
   state_.elapsed_seconds = seconds();
   run_.bar.show(progress(0), fmt::format("step {} | loss {:.3f} | {} tok/s | eta {}", state_.step,
@@ -110,11 +115,9 @@ void Trainer::step() {
 
 // One optimiser step, or none when loss or gradient is not finite: then nothing but counters
 // change.
-bool Trainer::apply(double nats, Index targets) {
+bool Trainer::apply(double nats, Index targets, double lr) {
   nn::ParameterStore& store = run_.model.parameters();
   const double norm = std::sqrt(store.squared_gradient_norm()) / static_cast<double>(targets);
-  // The middle of the step: neither a dead first step after 0, nor a last one at exactly 0.
-  const double lr = optim::learning_rate(run_.schedule, run_.optimizer.lr, progress(0.5));
   if (!std::isfinite(nats) || !std::isfinite(norm)) {
     store.discard_gradient();
     ++state_.bad_steps;
@@ -182,7 +185,12 @@ bool Trainer::save_best() {
     save_model(run_.directory.best_path(), run_.info, state_, run_.model);
     return true;
   } catch (const Error& error) {
-    if (progress(0) >= 1 || error.code() != ExitCode::kOutput) throw;
+    if (error.code() != ExitCode::kOutput) throw;
+    if (progress(0) >= 1) {
+      // The run must not be lost with it.
+      save(true);
+      throw;
+    }
     spdlog::warn("{}; training goes on, the best model is the one before", error.what());
     return false;
   }
@@ -196,11 +204,9 @@ void Trainer::save(bool must_succeed) {
                    run_.directory.metrics_path());
     }
     save_checkpoint(run_.directory.checkpoint_path(state_.step), run_.info, state_, run_.model);
-    run_.directory.prune(run_.train.keep_last, state_.step);
+    if (state_.bad_in_a_row == 0) run_.directory.prune(run_.train.keep_last, state_.step);
   } catch (const Error& error) {
-    // Weights that are not finite fail every step from here on: check_divergence() counts them.
-    const bool passing = error.code() == ExitCode::kOutput || error.code() == ExitCode::kDiverged;
-    if (must_succeed || !passing) throw;
+    if (must_succeed || error.code() != ExitCode::kOutput) throw;
     spdlog::warn("{}; training goes on, the next save is at the next interval", error.what());
   }
 }
@@ -250,8 +256,10 @@ double Trainer::progress(double steps_ahead) const {
     furthest = std::max(furthest, (static_cast<double>(state_.samples) + samples) /
                                       static_cast<double>(last_sample_));
   }
-  if (limits.max_time)
-    furthest = std::max(furthest, state_.elapsed_seconds / limits.max_time->value);
+  if (limits.max_time) {
+    const double elapsed = state_.elapsed_seconds + steps_ahead * step_seconds_;
+    furthest = std::max(furthest, elapsed / limits.max_time->value);
+  }
   return furthest;
 }
 

@@ -67,7 +67,7 @@ TEST_CASE("check_config: the schedule ends below its start", "[config]") {
 
 TEST_CASE("check_config: absurd sizes are refused before anything is allocated", "[config]") {
   Config config = with_limit();
-  config.model.blocks = {{.layers = {{.kernel = 1024, .channels = 1 << 20}}, .repeat = 10000}};
+  config.model.blocks = {{.layers = {{.kernel = 1024, .channels = 1 << 20}}, .repeat = 1000}};
   CHECK(refused(config).starts_with("model.blocks: too many parameters"));
   config.model.blocks.assign(100, {.layers = {{.kernel = 1, .channels = 1}}, .repeat = 10000});
   CHECK(refused(config).starts_with("model.blocks: too many layers"));

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -15,7 +14,7 @@ namespace sluice {
 // shape alone, never by size(), each chunk writes what no other chunk writes, and sums over chunks
 // are stored per chunk and added in chunk order.
 //
-// Every thread, the caller during run() included, flushes denormals to zero.
+// Every thread flushes denormals to zero inside run(), the caller included.
 class ThreadPool {
  public:
   // threads >= 1, the caller included. Error kNoResource when a thread cannot be started.
@@ -26,16 +25,14 @@ class ThreadPool {
 
   int size() const;
   // Calls chunk(i, worker) once for each i in [0, count), worker in [0, size()), and returns when
-  // all are done. chunk must not throw. Not reentrant.
+  // all are done. What a chunk throws ends the job and is thrown from here, the first of several.
+  // Not reentrant.
   void run(Index count, const std::function<void(Index chunk, int worker)>& chunk);
 
  private:
   struct State;
   std::unique_ptr<State> state_;
 };
-
-// Bytes of memory in this machine.
-std::uint64_t physical_memory();
 
 // CPUs this process may use: affinity mask and cgroup quota, at least 1.
 int available_cpus();

@@ -42,6 +42,7 @@ class Workspace {
   kernels::Backend& backend_;
   kernels::RowMap map_;
   bool training_;
+  double bytes_ = 0;
   std::vector<std::unique_ptr<kernels::Activations>> all_;
   std::vector<kernels::Activations*> operands_;
   std::map<std::tuple<Index, Gradient, std::size_t>, kernels::Activations*> gradients_;

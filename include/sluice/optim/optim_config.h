@@ -50,7 +50,7 @@ struct OptimizerConfig {
     visit("lr", self.lr, Range{.min = 0, .max = 1e6, .above_min = true}, "peak learning rate");
     visit("momentum", self.momentum, rate, "nag: mu");
     visit("betas", self.betas, rate, "adamw: decay of the two moments");
-    visit("eps", self.eps, Range{.min = 0, .max = 1, .above_min = true}, "adamw: epsilon");
+    visit("eps", self.eps, Range{.min = 1e-30, .max = 1}, "adamw: epsilon");
     visit("weight_decay", self.weight_decay, Range{.min = 0, .max = 1e3}, "decoupled decay");
     visit("decay", self.decay, Range{},
           "what decays: matrices (under weight norm their gains), or all parameters");

@@ -13,7 +13,6 @@ namespace sluice::text {
 // B sequences of T positions, sequence by sequence. Model ids. target -1: not scored (padding).
 struct Batch {
   Index sequences = 0, time = 0;
-  std::uint64_t first_sequence = 0;  // number of the first one within the step, for dropout keys
   std::vector<int> inputs, targets;  // [B*T]
   Index scored = 0;                  // targets that are not -1
 };
@@ -22,8 +21,8 @@ struct Batch {
 // a drawn offset o(e) in [0, T) (a first window of o(e) targets is then partial); inputs are the
 // targets shifted by one, </s> before the first token. Partial windows are padded and masked. The
 // windows of an epoch come in a seeded permutation; epochs are concatenated, so that no batch is
-// short, and what sample n is depends on n alone: a seek reads nothing and keeps no state (it walks
-// the offsets of the epochs before, some nanoseconds each).
+// short; offsets are drawn such that all epochs have equally many windows, and what sample n is
+// depends on n alone: a seek costs one division.
 class StreamBatcher {
  public:
   // `end_of_line` is the tokenizer id of </s>; `permutation` must outlive the batcher. Error
@@ -32,8 +31,7 @@ class StreamBatcher {
   StreamBatcher(TokenFile tokens, const Permutation& permutation, int end_of_line,
                 Index tokens_per_sample, Index batch_size, std::uint64_t seed);
 
-  // Fills the batch with the samples [first, first + batch_size), all but first_sequence, which is
-  // the caller's. Errors as TokenFile::read.
+  // Fills the batch with the samples [first, first + batch_size). Errors as TokenFile::read.
   void load(std::uint64_t first_sample, Batch& batch) const;
 
   // Where sample n falls.
@@ -51,7 +49,7 @@ class StreamBatcher {
   const Permutation* permutation_;
   int end_of_line_;
   Index time_, batch_size_;
-  std::uint64_t seed_;
+  std::uint64_t seed_, samples_in_epoch_ = 0;
 };
 
 }  // namespace sluice::text

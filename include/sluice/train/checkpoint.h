@@ -17,15 +17,16 @@ struct ModelInfo {
   std::string tokenizer;         // text::Tokenizer::serialise()
   std::vector<int> permutation;  // model id of each tokenizer id
   std::uint64_t data_hash = 0;   // of the training text
+  std::uint64_t valid_hash = 0;  // of the validation text
   std::uint64_t tokenizer_hash = 0;
 };
 
 // A model file is safetensors: the parameters under their dotted names (F32, logical shapes),
 // "sluice.tokenizer" (U8), "sluice.permutation" (I32), and in the metadata "sluice.format" "1",
 // "sluice.kind" "model" or "checkpoint", "sluice.version", "sluice.config", "sluice.state",
-// "sluice.data_hash", "sluice.tokenizer_hash". A checkpoint adds the optimiser's states as
-// "optimizer.0.NAME" and "optimizer.1.NAME". Written atomically. Errors: kOutput; kDiverged when a
-// number is not finite, since nothing could be made of such a file.
+// "sluice.data_hash", "sluice.valid_hash", "sluice.tokenizer_hash". A checkpoint adds the
+// optimiser's states as "optimizer.0.NAME" and "optimizer.1.NAME". Written atomically. Errors:
+// kOutput; kDiverged when a number is not finite, since nothing could be made of such a file.
 void save_model(const std::string& path, const ModelInfo& info, const TrainState& state,
                 const model::GatedConvLm& model);
 void save_checkpoint(const std::string& path, const ModelInfo& info, const TrainState& state,
@@ -42,7 +43,8 @@ class ModelFile {
   const ModelInfo& info() const { return info_; }
   const TrainState& state() const { return state_; }
   const formats::SafetensorsReader& tensors() const { return reader_; }
-  std::uint64_t hash() const;  // of the header, which holds every tensor's checksum
+  // Of what evaluates and generates: weights, tokenizer, permutation; equal for equal models.
+  std::uint64_t hash() const;
 
   // Copies the parameters, and for training the optimiser's states, into `model`. Error kBadData
   // when a tensor is missing, left over, of another shape or type, or not finite.

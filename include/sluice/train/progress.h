@@ -23,7 +23,7 @@ class ProgressBar {
   bool enabled() const { return enabled_; }
   // Redraws at most ten times a second; fraction in [0, 1].
   void show(double fraction, const std::string& text);
-  void clear();
+  void clear() noexcept;
 
  private:
   bool enabled_;

@@ -55,7 +55,7 @@ class Trainer {
 
  private:
   void step();
-  bool apply(double nats, Index targets);
+  bool apply(double nats, Index targets, double lr);
   // False when stopped halfway; it is then done after the resume.
   bool validate();
   void save(bool must_succeed);
@@ -76,7 +76,7 @@ class Trainer {
   text::Batch batch_;
   std::unique_ptr<model::GatedConvLm::State> memory_;
   std::chrono::steady_clock::time_point started_;
-  double seconds_before_ = 0, progress_at_start_ = 0;
+  double seconds_before_ = 0, progress_at_start_ = 0, step_seconds_ = 0;
   std::uint64_t last_sample_ = 0;  // with which max_epochs ends
   // Speed over the rows since the last log, without validation and saving.
   double interval_seconds_ = 0, interval_tokens_ = 0, tokens_per_second_ = 0;

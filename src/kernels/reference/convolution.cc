@@ -11,7 +11,8 @@ namespace {
 // Below this many rows a batch is cut over channels instead of rows (decoding).
 constexpr Index kFewRows = 16;
 
-// Input channels in equal parts of at most 128: a narrow rest would pay for packing dz a whole time.
+// Input channels in equal parts of at most 128: a narrow rest would pay for packing dz a whole
+// time.
 Chunks input_panels(Index in) {
   const Index parts = (in + 127) / 128;
   return {in, (in + parts - 1) / parts};

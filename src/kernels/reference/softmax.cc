@@ -6,13 +6,17 @@
 #include <limits>
 
 #include "reference_backend.h"
+#include "sluice/base/memory.h"
 
 namespace sluice::kernels::reference {
 namespace {
 
-// Words per panel: wide enough for an efficient product, several per core where V allows.
+// Words per panel: wide enough for an efficient product, several panels where V allows.
 Index panel_width(Index vocabulary) {
-  if (vocabulary <= 256) return vocabulary;
+  if (vocabulary <= 256) {
+    const Index parts = (vocabulary + 63) / 64;
+    return (vocabulary + parts - 1) / parts;
+  }
   return std::clamp<Index>(((vocabulary + 7) / 8 + 63) / 64 * 64, 64, 1024);
 }
 
@@ -112,6 +116,8 @@ void BlockTape::resize(Index rows, const Chunks& panels_of, bool keep_panels) {
   log_sum.resize(static_cast<std::size_t>(rows));
   if (!keep_panels) return;
   panels.resize(count);
+  require_memory(static_cast<double>(rows) * static_cast<double>(panels_of.total) * sizeof(Real),
+                 "the softmax of a batch");
   for (Index panel = 0; panel < panels_of.count(); ++panel) {
     AlignedBuffer& buffer = panels[static_cast<std::size_t>(panel)];
     const Index size = rows * panels_of.length(panel);

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace sluice {
+
+// Bytes of memory that this process may use: the machine's, or its cgroup's limit where that is
+// lower.
+std::uint64_t usable_memory();
+
+// Error kNoResource when `bytes` for `purpose` are more than usable_memory(): said ahead of the
+// kernel's own answer, which is to kill whoever touches the last page. A double, because what is
+// asked for may overflow every integer.
+void require_memory(double bytes, std::string_view purpose);
+
+}  // namespace sluice

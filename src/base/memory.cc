@@ -1,0 +1,32 @@
+#include "sluice/base/memory.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "sluice/base/error.h"
+
+namespace sluice {
+
+std::uint64_t usable_memory() {
+  const std::uint64_t machine = static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) *
+                                static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  // cgroup v2: bytes, or "max".
+  unsigned long long limit = machine;
+  if (std::FILE* file = std::fopen("/sys/fs/cgroup/memory.max", "re")) {
+    if (std::fscanf(file, "%llu", &limit) != 1) limit = machine;
+    std::fclose(file);
+  }
+  return std::min<std::uint64_t>(machine, limit);
+}
+
+void require_memory(double bytes, std::string_view purpose) {
+  const double most = static_cast<double>(usable_memory());
+  if (bytes <= most) return;
+  throw Error(ExitCode::kNoResource,
+              "out of memory: {:.1f} GB wanted for {} (expected at most {:.1f} GB)", bytes / 1e9,
+              purpose, most / 1e9);
+}
+
+}  // namespace sluice
