@@ -71,7 +71,7 @@ std::string report(const eval::Totals& totals, const config::OpenModel& model, d
   const auto& tokenizer = *model.parts.tokenizer;
   std::string text = fmt::format(
       "tokens           {} ({} lines, {} words, {} characters, {} bytes)\n"
-      "out of vocabulary {} of {} tokens; <unk> spelt in the text: {}\n"
+      "OOV              {} of {} tokens; <unk> spelt in the text: {}\n"
       "context          carried over the whole text; receptive field {} tokens\n"
       "nats per token   {:.5f}\n"
       "bits per byte    {:.5f}\n"
