@@ -261,9 +261,14 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   if (!arguments.resume) RunDirectory::check_new(path, arguments.overwrite);
 
   const Config& config = start.config;
-  config::RunText text =
-      config::prepare_text(config.data, config.tokenizer, std::move(start.tokenizer),
-                           [](const std::string& note) { spdlog::info("{}", note); });
+  config::RunText text = config::prepare_text(
+      config.data, config.tokenizer, std::move(start.tokenizer),
+      [](const std::string& note) { spdlog::info("{}", note); },
+      [&](std::uint64_t done, std::uint64_t total) {
+        const double part = static_cast<double>(done);
+        bar.show(total > 0 ? part / static_cast<double>(total) : 0, "encoding the text");
+      });
+  bar.clear();
   if (start.checkpoint) check_continuity(*start.checkpoint, config, text);
   const text::StreamBatcher batches(text.train, text.permutation, text.tokenizer->end_of_line(),
                                     config.data.tokens_per_sample, config.data.batch_size,

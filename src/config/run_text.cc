@@ -8,7 +8,8 @@ namespace sluice::config {
 
 RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& config,
                      std::unique_ptr<text::Tokenizer> tokenizer,
-                     const std::function<void(const std::string&)>& note) {
+                     const std::function<void(const std::string&)>& note,
+                     const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
   if (data.train.empty()) {
     throw Error(ExitCode::kUsage,
                 "data.train: no training text (expected a file); try --train my.txt");
@@ -28,9 +29,9 @@ RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& 
     tokenizer = text::train_tokenizer(data.train, train_lines, config, data.unk_in_text);
   }
   const std::string cache = data.cache_dir.value_or("");
-  text::TokenFile train = text::tokenize(data.train, train_lines, *tokenizer, cache, nullptr);
+  text::TokenFile train = text::tokenize(data.train, train_lines, *tokenizer, cache, progress);
   text::TokenFile valid =
-      text::tokenize(split ? data.train : data.valid, valid_lines, *tokenizer, cache, nullptr);
+      text::tokenize(split ? data.train : data.valid, valid_lines, *tokenizer, cache, progress);
   text::Permutation permutation = text::Permutation::by_frequency(train.frequencies());
   return {std::move(tokenizer), std::move(train), std::move(valid), std::move(permutation)};
 }

@@ -20,13 +20,17 @@ struct Fixture {
   }
   RunText prepare(std::unique_ptr<text::Tokenizer> known = nullptr) {
     notes.clear();
-    return prepare_text(data, tokenizer, std::move(known),
-                        [&](const std::string& note) { notes.push_back(note); });
+    return prepare_text(
+        data, tokenizer, std::move(known), [&](const std::string& note) { notes.push_back(note); },
+        [&](std::uint64_t now, std::uint64_t all) {
+          done = {now, all};
+        });
   }
   TempDir folder;
   text::DataConfig data;
   text::TokenizerConfig tokenizer;
   std::vector<std::string> notes;
+  std::pair<std::uint64_t, std::uint64_t> done;  // bytes encoded, of how many, said last
 };
 
 TEST_CASE("RunText: without validation text the last lines are held out, and that is said",
@@ -38,6 +42,7 @@ TEST_CASE("RunText: without validation text the last lines are held out, and tha
   CHECK(text.train.size() == 12);
   CHECK(text.valid.counts().lines == 1);
   CHECK(text.valid.size() == 3);
+  CHECK(it.done == std::pair<std::uint64_t, std::uint64_t>(15, 15));
   REQUIRE_FALSE(it.notes.empty());
   CHECK(it.notes[0].find("25 % of the lines (1 of 4)") != std::string::npos);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -18,11 +19,13 @@ struct RunText {
   text::Permutation permutation;
 };
 
-// `note(text)` tells the user what was decided and how far it is; never null.
+// `note(text)` tells the user what was decided, `progress(done, total)` how far the encoding of a
+// text is, in bytes; neither is null.
 // `tokenizer`: the one of a model that goes on, else null and one is trained on the training lines.
 // Errors: kUsage without training text; kNoInput and kBadData about the files.
 RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& config,
                      std::unique_ptr<text::Tokenizer> tokenizer,
-                     const std::function<void(const std::string&)>& note);
+                     const std::function<void(const std::string&)>& note,
+                     const std::function<void(std::uint64_t, std::uint64_t)>& progress);
 
 }  // namespace sluice::config

@@ -50,7 +50,7 @@ class Trainer {
   Outcome run();
 
   const TrainState& state() const { return state_; }
-  // How long the rest of the run will take, from one forward pass; changes nothing.
+  // How long the rest of the run will take, from a few forward passes; changes nothing.
   double estimate_seconds();
 
  private:
