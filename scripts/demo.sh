@@ -18,10 +18,10 @@ esac
 
 cat <<TEXT
 Sluice demo: a character model of Shakespeare, from this clone to text it wrote.
-On two cores it takes about 8 minutes the first time:
+On two cores it takes about 5 minutes the first time:
   1. packages    under a minute, if any are missing (as root or through sudo)
-  2. build       about 3 minutes
-  3. training    about 3 minutes, into $run
+  2. build       about 2 minutes
+  3. training    about 2 minutes, into $run
   4. evaluation and text    a few seconds
 Ctrl-C is safe: running it again goes on where it stopped.
 TEXT

@@ -228,8 +228,12 @@ ExitCode train_run(const Config& config, RunDirectory& directory, const config::
        .bar = bar,
        .stop_requested = [&] { return StopSignal::requested() || directory.stop_requested(); }},
       state);
-  spdlog::info("estimated time: {}; Ctrl-C stops and saves",
-               train::format_duration(trainer.estimate_seconds()));
+  if (trainer.finished()) {
+    spdlog::info("this run is finished; a higher limit, e.g. --max-steps, would go on with it");
+  } else {
+    spdlog::info("estimated time: {}; Ctrl-C stops and saves",
+                 train::format_duration(trainer.estimate_seconds()));
+  }
   const train::Trainer::Outcome outcome = trainer.run();
   bar.clear();
   const train::TrainState& end = trainer.state();

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 #include <utility>
 
+#include "sluice/base/counted_characters.h"
 #include "sluice/base/printable.h"
 
 namespace sluice::config {
@@ -14,43 +14,15 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Feeds the parser and lets its events know how far it has read: the events themselves carry no
-// position.
-class TrackedIterator {
- public:
-  using iterator_category = std::input_iterator_tag;
-  using value_type = char;
-  using difference_type = std::ptrdiff_t;
-  using pointer = const char*;
-  using reference = const char&;
-
-  TrackedIterator(const char* at, const char** furthest) : at_(at), furthest_(furthest) {}
-  reference operator*() const { return *at_; }
-  TrackedIterator& operator++() {
-    *furthest_ = ++at_;
-    return *this;
-  }
-  TrackedIterator operator++(int) {
-    TrackedIterator before = *this;
-    ++*this;
-    return before;
-  }
-  bool operator==(const TrackedIterator& other) const { return at_ == other.at_; }
-  bool operator!=(const TrackedIterator& other) const { return at_ != other.at_; }
-
- private:
-  const char* at_;
-  const char** furthest_;
-};
-
 // Builds the tree from the parser's events. The library's own tree would keep the last of two equal
 // keys, forget lines, and crash on deep nesting.
 class TreeBuilder : public nlohmann::json_sax<Json> {
  public:
   TreeBuilder(std::string_view text, const JsonOrigin& origin)
-      : text_(text), origin_(origin), furthest_(text.data()), counted_(text.data()) {}
+      : text_(text), origin_(origin), counted_(text.data()) {}
 
-  const char** furthest() { return &furthest_; }
+  // Characters that the parser has taken.
+  std::size_t* taken() { return &taken_; }
   JsonValue take() { return std::move(root_); }
 
   bool null() override { return add({}); }
@@ -106,7 +78,7 @@ class TreeBuilder : public nlohmann::json_sax<Json> {
   // to see a number end.
   int line() {
     if (!origin_.is_file) return 0;
-    const char* const end = std::max(counted_, furthest_ - 1);
+    const char* const end = std::max(counted_, text_.data() + taken_ - 1);
     line_ += static_cast<int>(std::count(counted_, end, '\n'));
     counted_ = end;
     return line_;
@@ -173,7 +145,7 @@ class TreeBuilder : public nlohmann::json_sax<Json> {
   std::string_view word_read_last() const {
     constexpr std::string_view kLetters =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
-    std::size_t begin = static_cast<std::size_t>(furthest_ - text_.data());
+    std::size_t begin = taken_;
     begin -= begin > 0 ? 1 : 0;
     std::size_t end = std::min(begin + 1, text_.size());
     if (kLetters.find(text_[begin]) == std::string_view::npos) return text_.substr(begin, 1);
@@ -194,7 +166,7 @@ class TreeBuilder : public nlohmann::json_sax<Json> {
   const JsonOrigin& origin_;
   JsonValue root_;
   std::vector<Level> levels_;
-  const char* furthest_;
+  std::size_t taken_ = 0;
   const char* counted_;  // up to here the lines are counted
   int line_ = 1;
 };
@@ -217,8 +189,8 @@ JsonValue parse_json(std::string_view text, const JsonOrigin& origin) {
     fail(first_line, "empty (expected a JSON value)");
   }
   TreeBuilder builder(text, origin);
-  const TrackedIterator begin(text.data(), builder.furthest());
-  const TrackedIterator end(text.data() + text.size(), builder.furthest());
+  const CountedCharacters begin(text.data(), builder.taken());
+  const CountedCharacters end(text.data() + text.size(), builder.taken());
   Json::sax_parse(begin, end, &builder, nlohmann::detail::input_format_t::json, true,
                   origin.is_file);
   return builder.take();

@@ -1,9 +1,9 @@
 #include <array>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "safetensors_header.h"
+#include "sluice/base/counted_characters.h"
 
 namespace sluice::formats {
 namespace {
@@ -29,30 +29,6 @@ std::string known_dtypes() {
     result.append(result.empty() ? "" : " ").append(dtype_name(dtype));
   return result;
 }
-
-// Characters for the JSON parser that tell how many it has taken.
-class CountedCharacters {
- public:
-  using iterator_category = std::input_iterator_tag;
-  using value_type = char;
-  using difference_type = std::ptrdiff_t;
-  using pointer = const char*;
-  using reference = const char&;
-
-  CountedCharacters(const char* at, std::size_t* taken) : at_(at), taken_(taken) {}
-  reference operator*() const { return *at_; }
-  CountedCharacters& operator++() {
-    ++at_;
-    ++*taken_;
-    return *this;
-  }
-  bool operator==(const CountedCharacters& other) const { return at_ == other.at_; }
-  bool operator!=(const CountedCharacters& other) const { return at_ != other.at_; }
-
- private:
-  const char* at_;
-  std::size_t* taken_;
-};
 
 // Takes the parser's events. Any that the format does not foresee is an error at once, so nesting
 // never gets deeper than the format's own.

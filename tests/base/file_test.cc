@@ -14,11 +14,13 @@
 #include <vector>
 
 #include "sluice/base/error.h"
+#include "tests/support/error_check.h"
 #include "tests/support/temp_dir.h"
 
 namespace sluice {
 namespace {
 
+using testing::error_of;
 using testing::TempDir;
 
 std::span<const std::byte> bytes_of(std::string_view text) {
@@ -207,15 +209,6 @@ class PowerCutFileSystem : public FileSystem {
   std::map<std::string, std::size_t> names_, durable_names_;
   std::map<int, std::size_t> inode_of_fd_;
 };
-
-std::optional<Error> error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error;
-  }
-  return std::nullopt;
-}
 
 TEST_CASE("AtomicFile: writes, overwrites and commits what it was given", "[base]") {
   const TempDir dir;

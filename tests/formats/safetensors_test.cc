@@ -13,11 +13,13 @@
 #include <vector>
 
 #include "sluice/base/error.h"
+#include "tests/support/error_check.h"
 #include "tests/support/temp_dir.h"
 
 namespace sluice::formats {
 namespace {
 
+using testing::error_of;
 using testing::TempDir;
 
 std::string little_endian(std::uint64_t value) {
@@ -42,15 +44,6 @@ std::string entry(const std::string& name, const std::string& dtype, const std::
 std::string one(const std::string& dtype, const std::string& shape, const std::string& offsets,
                 const std::string& data = zeros(16)) {
   return file_of("{" + entry("a", dtype, shape, offsets) + "}", data);
-}
-
-std::optional<Error> error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error;
-  }
-  return std::nullopt;
 }
 
 std::string text_of(const std::vector<std::byte>& bytes) {

@@ -1,12 +1,24 @@
 #pragma once
 
 #include <catch2/catch.hpp>
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "sluice/base/error.h"
 
 namespace sluice::testing {
+
+// The Error that `action` throws, if any.
+inline std::optional<Error> error_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error;
+  }
+  return std::nullopt;
+}
 
 // The Error that `action` throws: one line, with all of `parts`.
 template <class Action>

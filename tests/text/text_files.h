@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sluice/base/error.h"
+#include "tests/support/error_check.h"
 #include "tests/support/temp_dir.h"
 
 // Files for the tests of the text layer.
@@ -35,23 +36,7 @@ inline std::string content_of(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-// The Error that `action` throws; the text must have all of `parts`.
-template <class Action>
-void check_error(ExitCode code, const std::vector<std::string>& parts, Action&& action) {
-  try {
-    action();
-    FAIL_CHECK("no error");
-  } catch (const Error& error) {
-    const std::string text = error.what();
-    CAPTURE(text);
-    CHECK(error.code() == code);
-    CHECK(text.find('\n') == std::string::npos);
-    for (const std::string& part : parts) {
-      CAPTURE(part);
-      CHECK(text.find(part) != std::string::npos);
-    }
-  }
-}
+using sluice::testing::check_error;
 
 // Corpora too large for the source tree: a folder named by SLUICE_CORPORA, empty without it.
 inline std::string corpora_folder() {

@@ -50,6 +50,8 @@ class Trainer {
   Outcome run();
 
   const TrainState& state() const { return state_; }
+  // Whether a limit has been reached: run() has nothing left to train.
+  bool finished() const { return progress(0) >= 1; }
   // How long the rest of the run will take, from a few forward passes; changes nothing.
   double estimate_seconds();
 
