@@ -2,9 +2,7 @@
 #include <spdlog/spdlog.h>
 
 #include <cmath>
-#include <filesystem>
 #include <memory>
-#include <optional>
 
 #include "sluice/base/file.h"
 #include "sluice/base/stop_signal.h"
@@ -13,164 +11,16 @@
 #include "sluice/optim/optimizer.h"
 #include "sluice/train/trainer.h"
 #include "src/cli/commands.h"
-#include "src/cli/config_arguments.h"
 #include "src/cli/model_arguments.h"
 #include "src/cli/options.h"
 #include "src/cli/output.h"
+#include "src/cli/train_start.h"
 
 namespace sluice::cli {
 namespace {
 
-namespace fs = std::filesystem;
 using config::Config;
 using train::RunDirectory;
-
-struct TrainArguments {
-  ConfigArguments config;
-  std::vector<std::string> train, valid;
-  std::optional<std::string> out;
-  bool resume = false, overwrite = false;
-  std::optional<Index> seed, max_steps, threads;
-  std::optional<Seconds> max_time;
-  Verbosity verbosity;
-};
-
-// An empty path stays one, for check_config() to refuse.
-std::string absolute(const std::string& path) {
-  return path.empty() ? path : fs::absolute(path).lexically_normal().string();
-}
-
-// The options that are short for a key, on top of a config.
-void apply_options(const TrainArguments& arguments, Config& config) {
-  if (!arguments.train.empty()) config.data.train = arguments.train;
-  if (!arguments.valid.empty()) config.data.valid = arguments.valid;
-  if (arguments.seed) config.train.seed = *arguments.seed;
-  if (arguments.max_steps) config.train.max_steps = arguments.max_steps;
-  if (arguments.max_time) config.train.max_time = arguments.max_time;
-  if (arguments.threads) config.train.threads = *arguments.threads;
-  // The run must find its text again from anywhere.
-  for (std::vector<std::string>* files : {&config.data.train, &config.data.valid}) {
-    for (std::string& file : *files) file = absolute(file);
-  }
-  if (config.data.cache_dir) config.data.cache_dir = absolute(*config.data.cache_dir);
-  check_config(config);
-}
-
-std::string default_directory(const TrainArguments& arguments) {
-  return (fs::path("runs") / fs::path(arguments.config.config.value_or("default")).stem()).string();
-}
-
-// What may differ between a run and its resume: limits, intervals, threads.
-void check_resumed(const Config& before, const Config& now) {
-  for (const std::string& key : config::differing_keys(before, now)) {
-    const std::string_view leaf = std::string_view(key).substr(key.rfind('.') + 1);
-    const bool allowed =
-        key.starts_with("train.") && (leaf.starts_with("max_") || leaf.ends_with("_every") ||
-                                      leaf == "keep_last" || leaf == "threads");
-    if (allowed || key == "data.cache_dir") continue;
-    throw Error(ExitCode::kUsage,
-                "{}: cannot change when a run is resumed (limits, intervals and threads can)", key);
-  }
-}
-
-// The newest checkpoint that is whole; those that are not are named and left where they are.
-std::unique_ptr<train::ModelFile> newest_checkpoint(const RunDirectory& directory) {
-  const auto checkpoints = directory.checkpoints();
-  for (const auto& checkpoint : checkpoints) {
-    try {
-      auto file = std::make_unique<train::ModelFile>(checkpoint.path);
-      if (file->is_checkpoint()) return file;
-      throw Error(ExitCode::kBadData, "{}: not a checkpoint", checkpoint.path);
-    } catch (const Error& error) {
-      const bool unusable =
-          error.code() == ExitCode::kBadData || error.code() == ExitCode::kNoInput;
-      if (!unusable || &checkpoint == &checkpoints.back()) throw;
-      spdlog::warn("{}; going on from the one before it", error.what());
-    }
-  }
-  throw Error(ExitCode::kNoInput, "{}: no checkpoint to resume from", directory.path());
-}
-
-// A resumed run must find what it left: the same texts, cut and numbered as before.
-void check_continuity(const train::ModelFile& checkpoint, const Config& config,
-                      const config::RunText& text) {
-  const train::ModelInfo& info = checkpoint.info();
-  const auto same = [](std::uint64_t before, std::uint64_t now, const std::string& file,
-                       std::string_view what) {
-    if (before == now) return;
-    throw Error(ExitCode::kBadData, "{}: the {} text is not the one that this run began with", file,
-                what);
-  };
-  same(info.data_hash, text.train.corpus_hash(), config.data.train.front(), "training");
-  same(info.valid_hash, text.valid.corpus_hash(),
-       config.data.valid.empty() ? config.data.train.front() : config.data.valid.front(),
-       "validation");
-  if (info.permutation != text.permutation.model_ids()) {
-    throw Error(ExitCode::kBadData, "{}: permutation: not that of the training text",
-                checkpoint.path());
-  }
-  const train::TrainState& state = checkpoint.state();
-  const auto per_step =
-      static_cast<std::uint64_t>(config.data.batch_size * config.train.accumulate_steps);
-  if (state.samples % per_step != 0 ||
-      state.samples / per_step != static_cast<std::uint64_t>(state.step)) {
-    throw Error(ExitCode::kBadData, "{}: training state: step {} and samples {} do not fit",
-                checkpoint.path(), state.step, state.samples);
-  }
-}
-
-// Whether the first files of a run fit on the disk, before those of an older run are given up.
-void check_disk(const std::string& path, double bytes) {
-  std::error_code error;
-  fs::path existing = fs::absolute(path);
-  while (!fs::exists(existing, error) && existing.has_parent_path() &&
-         existing != existing.parent_path()) {
-    existing = existing.parent_path();
-  }
-  const fs::space_info space = fs::space(existing, error);
-  if (error || static_cast<double>(space.available) >= bytes) return;
-  throw Error(ExitCode::kOutput, "{}: disk full (expected {}B free, found {}B)", path,
-              train::format_count(bytes),
-              train::format_count(static_cast<double>(space.available)));
-}
-
-// What a run starts from: a config, and when resumed the checkpoint and tokenizer of before.
-struct Start {
-  Config config;
-  std::unique_ptr<RunDirectory> directory;  // null until a new run is ready to be created
-  std::unique_ptr<train::ModelFile> checkpoint;
-  std::unique_ptr<text::Tokenizer> tokenizer;
-};
-
-Start resume(const TrainArguments& arguments) {
-  if (!arguments.out && !arguments.config.config) {
-    throw Error(ExitCode::kUsage, "--resume: which run? (expected --out DIR)");
-  }
-  Start start;
-  const std::string path = arguments.out.value_or(default_directory(arguments));
-  start.directory = std::make_unique<RunDirectory>(RunDirectory::open_existing(path));
-  // From here on a stop finds something to go on from.
-  StopSignal::install();
-  start.checkpoint = newest_checkpoint(*start.directory);
-  config::ModelParts parts = config::model_parts(*start.checkpoint);
-  start.tokenizer = std::move(parts.tokenizer);
-  start.config = parts.config;
-  if (arguments.config.config) {
-    start.config = effective_config(arguments.config);
-  } else {
-    apply_settings(arguments.config, start.config);
-  }
-  apply_options(arguments, start.config);
-  check_resumed(parts.config, start.config);
-  return start;
-}
-
-Start begin(const TrainArguments& arguments) {
-  Start start;
-  start.config = effective_config(arguments.config);
-  apply_options(arguments, start.config);
-  return start;
-}
 
 // Says what is about to happen.
 void announce(const Config& config, const RunDirectory& directory, const config::RunText& text,
@@ -251,24 +101,21 @@ ExitCode train_run(const Config& config, RunDirectory& directory, const config::
 }
 
 ExitCode run_train(const TrainArguments& arguments, Output& out) {
-  if (arguments.resume && arguments.overwrite) {
-    throw Error(ExitCode::kUsage, "--resume and --overwrite: expected one of them, found both");
-  }
-  if (arguments.out && arguments.out->empty()) {
-    throw Error(ExitCode::kUsage, "--out: empty (expected a directory, found \"\")");
-  }
   Output::check_open();
   train::ProgressBar bar(wants_bar(arguments.verbosity));
   start_logging(arguments.verbosity, bar);
-  Start start = arguments.resume ? resume(arguments) : begin(arguments);
-  const std::string path = arguments.out.value_or(default_directory(arguments));
-  if (!arguments.resume) RunDirectory::check_new(path, arguments.overwrite);
-
+  Start start = start_run(arguments);
   const Config& config = start.config;
+  warn_of_idle_keys(config);
   config::RunText text = config::prepare_text(
       config.data, config.tokenizer, std::move(start.tokenizer),
       [](const std::string& note) { spdlog::info("{}", note); },
       [&](std::uint64_t done, std::uint64_t total) {
+        // A resumed run catches signals from its start.
+        if (StopSignal::requested()) {
+          throw Error(ExitCode::kStopped, "{}: stopped before training began; nothing changed",
+                      start.path);
+        }
         const double part = static_cast<double>(done);
         bar.show(total > 0 ? part / static_cast<double>(total) : 0, "encoding the text");
       });
@@ -291,11 +138,11 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
     // Everything that can be refused is refused before an older run's files go.
     const std::string resolved = to_json(config);
     network.state(config.data.batch_size, config.data.tokens_per_sample, true);
-    check_disk(path, 4.0 * static_cast<double>(network.parameters().elements()) *
-                         optim::arrays_needed(config.optimizer));
+    check_disk(start.path, 4.0 * static_cast<double>(network.parameters().elements()) *
+                               optim::arrays_needed(config.optimizer));
     StopSignal::install();
     start.directory =
-        std::make_unique<RunDirectory>(RunDirectory::open_new(path, arguments.overwrite));
+        std::make_unique<RunDirectory>(RunDirectory::open_new(start.path, arguments.overwrite));
     start.directory->clear();
   }
   write_file_atomically(start.directory->config_path(), to_json(config));

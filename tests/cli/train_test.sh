@@ -264,4 +264,10 @@ check_refusal 76 'runs/diverged: diverged at step [0-9]+: 5 non-finite steps in 
 succeeds info runs/diverged --which last
 for file in runs/diverged/checkpoints/*; do succeeds eval "$file" valid.txt; done
 
+# --- keys without effect are said
+succeeds train tiny.json --out runs/idle --set tokenizer.type=byte --set tokenizer.min_count=2
+grep -q '^warning: tokenizer.min_count does nothing here' "$err" || fail "idle key: $(cat "$err")"
+succeeds train --resume --out runs/idle
+grep -q 'this run is finished' "$err" || fail "a finished run: $(cat "$err")"
+
 finish
