@@ -3,6 +3,7 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <limits>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -76,6 +77,25 @@ TEST_CASE("ThreadPool: a pool that never ran a job ends", "[base]") {
 TEST_CASE("ThreadPool: at least one CPU is available", "[base]") {
   CHECK(available_cpus() >= 1);
   CHECK(available_cpus() <= 4096);
+}
+
+TEST_CASE("ThreadPool: what a chunk throws ends the job and reaches the caller", "[base]") {
+  const int threads = GENERATE(1, 2, 4);
+  ThreadPool pool(threads);
+  for (int round = 0; round < 50; ++round) {
+    std::atomic<int> started{0};
+    const auto fail_from_ten = [&](Index chunk, int) {
+      ++started;
+      if (chunk >= 10) throw std::bad_alloc();
+    };
+    CHECK_THROWS_AS(pool.run(1000, fail_from_ten), std::bad_alloc);
+    CHECK(started >= 11);
+    CHECK(started < 1000);
+    // The pool is as good as before.
+    std::atomic<int> done{0};
+    pool.run(100, [&](Index, int) { ++done; });
+    CHECK(done == 100);
+  }
 }
 
 }  // namespace sluice
