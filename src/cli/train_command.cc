@@ -53,15 +53,10 @@ void announce(const Config& config, const RunDirectory& directory, const config:
   }
 }
 
-ExitCode train_run(const Config& config, RunDirectory& directory, const config::RunText& text,
-                   const text::StreamBatcher& batches, model::GatedConvLm& network,
-                   const train::TrainState& state, train::ProgressBar& bar, Output& out) {
-  const train::ModelInfo info = {.config = to_json(config),
-                                 .tokenizer = text.tokenizer->serialise(),
-                                 .permutation = text.permutation.model_ids(),
-                                 .data_hash = text.train.corpus_hash(),
-                                 .valid_hash = text.valid.corpus_hash(),
-                                 .tokenizer_hash = text.tokenizer->hash()};
+ExitCode train_run(const Config& config, const train::ModelInfo& info, RunDirectory& directory,
+                   const config::RunText& text, const text::StreamBatcher& batches,
+                   model::GatedConvLm& network, const train::TrainState& state,
+                   train::ProgressBar& bar, Output& out) {
   train::Trainer trainer(
       {.train = config.train,
        .optimizer = config.optimizer,
@@ -129,6 +124,12 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   const auto backend = kernels::make_reference_backend(pool);
   model::GatedConvLm network(config.model, text.tokenizer->size(), *backend,
                              optim::arrays_needed(config.optimizer));
+  const train::ModelInfo info = {.config = to_json(config),
+                                 .tokenizer = text.tokenizer->serialise(),
+                                 .permutation = text.permutation.model_ids(),
+                                 .data_hash = text.train.corpus_hash(),
+                                 .valid_hash = text.valid.corpus_hash(),
+                                 .tokenizer_hash = text.tokenizer->hash()};
   train::TrainState state;
   if (start.checkpoint) {
     start.checkpoint->load(network, true);
@@ -136,7 +137,6 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   } else {
     network.initialise(static_cast<std::uint64_t>(config.train.seed));
     // Everything that can be refused is refused before an older run's files go.
-    const std::string resolved = to_json(config);
     network.state(config.data.batch_size, config.data.tokens_per_sample, true);
     check_disk(start.path, 4.0 * static_cast<double>(network.parameters().elements()) *
                                optim::arrays_needed(config.optimizer));
@@ -145,12 +145,12 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
         std::make_unique<RunDirectory>(RunDirectory::open_new(start.path, arguments.overwrite));
     start.directory->clear();
   }
-  write_file_atomically(start.directory->config_path(), to_json(config));
+  write_file_atomically(start.directory->config_path(), info.config);
   log_to_file(start.directory->log_path());
   announce(config, *start.directory, text, network, optim::arrays_needed(config.optimizer) - 2);
   if (start.checkpoint) spdlog::info("resumed at step {}", state.step);
   start.checkpoint.reset();
-  return train_run(config, *start.directory, text, batches, network, state, bar, out);
+  return train_run(config, info, *start.directory, text, batches, network, state, bar, out);
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ enum class Gate : std::uint8_t { kNone, kGlu };
 //   dresidual = d,  dz = s * gate'(z) d
 //
 // where the bias gradients of both producers are added on the way. Null pointers are parts that a
-// junction does not have. Built in one place (nn/residual_block, model/workspace), owned by the
+// junction does not have. Wired in nn/residual_block and GatedConvLm::State, owned by the
 // batch in flight, never shared between threads.
 struct Junction {
   Weights* producer = nullptr;           // whose bias and scale turn the product into z
