@@ -29,7 +29,9 @@ Json describe_model(const train::ModelFile& file) {
   std::uint64_t parameters = 0;
   Json tensors = Json::array();
   for (const formats::TensorInfo& tensor : file.tensors().tensors()) {
-    if (tensor.name.starts_with("sluice.") || tensor.name.starts_with("optimizer.")) continue;
+    if (tensor.name.starts_with("sluice.") || train::is_training_tensor(tensor.name)) {
+      continue;
+    }
     parameters += tensor.elements();
     tensors.push_back({{"name", tensor.name}, {"shape", tensor.shape}});
   }

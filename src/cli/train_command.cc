@@ -122,8 +122,9 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   ThreadPool pool(config.train.threads > 0 ? static_cast<int>(config.train.threads)
                                            : available_cpus());
   const auto backend = kernels::make_reference_backend(pool);
-  model::GatedConvLm network(config.model, text.tokenizer->size(), *backend,
-                             optim::arrays_needed(config.optimizer));
+  const kernels::ArraySet arrays =
+      kernels::training_arrays(optim::update_kind(config.optimizer), config.train.ema_decay > 0);
+  model::GatedConvLm network(config.model, text.tokenizer->size(), *backend, arrays);
   const train::ModelInfo info = {.config = to_json(config),
                                  .tokenizer = text.tokenizer->serialise(),
                                  .permutation = text.permutation.model_ids(),
@@ -138,8 +139,8 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
     network.initialise(static_cast<std::uint64_t>(config.train.seed));
     // Everything that can be refused is refused before an older run's files go.
     network.state(config.data.batch_size, config.data.tokens_per_sample, true);
-    check_disk(start.path, 4.0 * static_cast<double>(network.parameters().elements()) *
-                               optim::arrays_needed(config.optimizer));
+    check_disk(start.path,
+               4.0 * static_cast<double>(network.parameters().elements()) * arrays.size());
     StopSignal::install();
     start.directory =
         std::make_unique<RunDirectory>(RunDirectory::open_new(start.path, arguments.overwrite));
@@ -147,7 +148,7 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   }
   write_file_atomically(start.directory->config_path(), info.config);
   log_to_file(start.directory->log_path());
-  announce(config, *start.directory, text, network, optim::arrays_needed(config.optimizer) - 2);
+  announce(config, *start.directory, text, network, arrays.size() - 2);
   if (start.checkpoint) spdlog::info("resumed at step {}", state.step);
   start.checkpoint.reset();
   return train_run(config, info, *start.directory, text, batches, network, state, bar, out);

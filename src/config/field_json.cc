@@ -27,7 +27,9 @@ template <class T>
 constexpr bool is_vector<std::vector<T>> = true;
 
 // Here null has a name that says more: the key means "no limit" or "chosen from the text".
-bool null_is_auto(std::string_view path) { return path == "tokenizer.vocab_size"; }
+bool null_is_auto(std::string_view path) {
+  return path == "tokenizer.vocab_size" || path == "model.output.cutoffs";
+}
 
 // One value of the tree on its way into a field: where it is and what may stand there.
 struct Place {

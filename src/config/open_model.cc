@@ -61,7 +61,8 @@ OpenModel open_model(const std::string& path, kernels::Backend& backend) {
   train::ModelFile file(path);
   ModelParts parts = model_parts(file);
   auto network =
-      std::make_unique<model::GatedConvLm>(parts.config.model, parts.tokenizer->size(), backend, 1);
+      std::make_unique<model::GatedConvLm>(parts.config.model, parts.tokenizer->size(), backend,
+                                           kernels::ArraySet{kernels::Array::kValue});
   file.load(*network, false);
   return {std::move(file), std::move(parts), std::move(network)};
 }

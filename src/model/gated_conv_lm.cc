@@ -43,7 +43,7 @@ std::deque<nn::ResidualBlock> make_blocks(const ModelConfig& config, nn::Paramet
 }  // namespace
 
 GatedConvLm::GatedConvLm(const ModelConfig& config, Index vocabulary, kernels::Backend& backend,
-                         int arrays)
+                         kernels::ArraySet arrays)
     : config_(config),
       store_(backend),
       embedding_(ParameterScope(store_, "embedding"),
@@ -52,7 +52,7 @@ GatedConvLm::GatedConvLm(const ModelConfig& config, Index vocabulary, kernels::B
       blocks_(make_blocks(config, store_)),
       output_(ParameterScope(store_, "output"), {.rows = vocabulary, .width = last_width(config)},
               config.output.bias) {
-  store_.allocate(arrays);
+  if (arrays.size() > 0) store_.allocate(arrays);
 }
 
 void GatedConvLm::initialise(std::uint64_t seed) {

@@ -16,7 +16,7 @@ Index Parameter::elements() const {
 }
 
 Parameter& ParameterStore::declare(std::string name, std::vector<Index> shape, Index stored) {
-  assert(find(name) == nullptr && arrays_ == 0);
+  assert(find(name) == nullptr && arrays_.size() == 0);
   Parameter& parameter = parameters_.emplace_back();
   parameter.name = std::move(name);
   parameter.shape = std::move(shape);
@@ -28,19 +28,20 @@ kernels::Weights& ParameterStore::add(std::unique_ptr<kernels::Weights> weights)
   return *weights_.emplace_back(std::move(weights));
 }
 
-void ParameterStore::allocate(int arrays) {
-  assert(arrays_ == 0 && arrays >= 1 && arrays <= kernels::kArrays);
+void ParameterStore::allocate(kernels::ArraySet arrays) {
+  assert(arrays_.size() == 0 && arrays.has(Array::kValue));
   arrays_ = arrays;
   constexpr Index kLine = 64 / static_cast<Index>(sizeof(Real));
   const auto padded = [](Index size) { return (size + kLine - 1) / kLine * kLine; };
   Index total = 0;
   for (const Parameter& parameter : parameters_) total += padded(parameter.stored);
-  require_memory(static_cast<double>(total) * arrays * sizeof(Real),
-                 fmt::format("{} numbers each of {} parameters", arrays, elements()));
-  for (int array = 0; array < arrays; ++array) {
+  require_memory(static_cast<double>(total) * arrays.size() * sizeof(Real),
+                 fmt::format("{} numbers each of {} parameters", arrays.size(), elements()));
+  for (int i = 0; i < kernels::kArrays; ++i) {
+    if (!arrays.has(static_cast<Array>(i))) continue;
     Real* at = buffers_.emplace_back(total).data();
     for (Parameter& parameter : parameters_) {
-      parameter.slices.of[static_cast<std::size_t>(array)] = at;
+      parameter.slices.of[static_cast<std::size_t>(i)] = at;
       at += padded(parameter.stored);
     }
   }
@@ -92,6 +93,16 @@ void ParameterStore::update(const kernels::UpdateRule& rule) {
 
 void ParameterStore::discard_gradient() {
   for (const auto& weights : weights_) backend_.discard_gradient(*weights);
+}
+
+void ParameterStore::swap_averages() {
+  assert(arrays_.has(Array::kAverage));
+  for (Parameter& parameter : parameters_) {
+    auto& of = parameter.slices.of;
+    std::swap(of[static_cast<std::size_t>(Array::kValue)],
+              of[static_cast<std::size_t>(Array::kAverage)]);
+  }
+  refresh();
 }
 
 ParameterScope ParameterScope::operator/(std::string_view child) const {

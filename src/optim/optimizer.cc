@@ -3,12 +3,17 @@
 namespace sluice::optim {
 
 kernels::UpdateKind update_kind(const OptimizerConfig& config) {
-  return config.type == OptimizerType::kNag ? kernels::UpdateKind::kNag
-                                            : kernels::UpdateKind::kAdamw;
-}
-
-int arrays_needed(const OptimizerConfig& config) {
-  return 2 + kernels::states_of(update_kind(config));
+  switch (config.type) {
+    case OptimizerType::kSgd:
+      return kernels::UpdateKind::kSgd;
+    case OptimizerType::kNag:
+      return kernels::UpdateKind::kNag;
+    case OptimizerType::kAdam:
+      return kernels::UpdateKind::kAdam;
+    case OptimizerType::kAdamw:
+      break;
+  }
+  return kernels::UpdateKind::kAdamw;
 }
 
 double clip_factor(double norm, double max_norm) {
@@ -23,8 +28,9 @@ kernels::UpdateRule update_rule(const OptimizerConfig& config, double lr, Index 
   rule.kind = update_kind(config);
   rule.lr = lr;
   rule.scale = clip_factor(grad_norm, config.clip_norm) / static_cast<double>(targets);
-  rule.momentum = config.type == OptimizerType::kNag ? config.momentum : config.betas.at(0);
-  rule.beta2 = config.type == OptimizerType::kNag ? 0 : config.betas.at(1);
+  const bool adam = config.type == OptimizerType::kAdam || config.type == OptimizerType::kAdamw;
+  rule.momentum = adam ? config.betas.at(0) : config.momentum;
+  rule.beta2 = adam ? config.betas.at(1) : 0;
   rule.eps = config.eps;
   rule.matrix_decay = config.weight_decay;
   rule.other_decay = config.decay == Decay::kAll ? config.weight_decay : 0;

@@ -21,13 +21,9 @@ constexpr char kTokenizer[] = "sluice.tokenizer";
 constexpr char kPermutation[] = "sluice.permutation";
 constexpr char kFormat[] = "1";
 
-std::string state_name(int state, const Parameter& parameter) {
-  return fmt::format("optimizer.{}.{}", state, parameter.name);
-}
-
-Array state_array(int state) {
-  return static_cast<Array>(static_cast<int>(Array::kState0) + state);
-}
+// What only training needs, by the prefix that its tensors have in a checkpoint.
+constexpr std::pair<Array, std::string_view> kTrainingArrays[] = {
+    {Array::kState0, "optimizer.0."}, {Array::kState1, "optimizer.1."}, {Array::kAverage, "ema."}};
 
 std::vector<std::uint64_t> extents(const Parameter& parameter) {
   return {parameter.shape.begin(), parameter.shape.end()};
@@ -55,9 +51,11 @@ void save(const std::string& path, const ModelInfo& info, const TrainState& stat
   for (const Parameter& parameter : store.parameters()) {
     writer.declare(parameter.name, Dtype::kF32, extents(parameter));
     sources[parameter.name] = {&parameter, Array::kValue};
-    for (int i = 0; checkpoint && i < store.arrays() - 2; ++i) {
-      writer.declare(state_name(i, parameter), Dtype::kF32, extents(parameter));
-      sources[state_name(i, parameter)] = {&parameter, state_array(i)};
+    for (const auto& [array, prefix] : kTrainingArrays) {
+      if (!checkpoint || !store.arrays().has(array)) continue;
+      const std::string name = std::string(prefix) + parameter.name;
+      writer.declare(name, Dtype::kF32, extents(parameter));
+      sources[name] = {&parameter, array};
     }
   }
   writer.declare(kTokenizer, Dtype::kU8, {info.tokenizer.size()});
@@ -122,6 +120,11 @@ const TensorInfo& require(const formats::SafetensorsReader& reader, const std::s
 
 }  // namespace
 
+bool is_training_tensor(std::string_view name) {
+  return std::any_of(std::begin(kTrainingArrays), std::end(kTrainingArrays),
+                     [&](const auto& entry) { return name.starts_with(entry.second); });
+}
+
 void save_model(const std::string& path, const ModelInfo& info, const TrainState& state,
                 const model::GatedConvLm& model) {
   save(path, info, state, model, false);
@@ -163,7 +166,7 @@ ModelFile::ModelFile(const std::string& path) : reader_(path) {
 std::uint64_t ModelFile::hash() const {
   Checksum hash;
   for (const TensorInfo& tensor : reader_.tensors()) {
-    if (tensor.name.starts_with("optimizer.")) continue;
+    if (is_training_tensor(tensor.name)) continue;
     hash.add(tensor.name + '\n');
     hash.add(metadata_value(reader_, ("sluice.xxh3.data:" + tensor.name).c_str()) + '\n');
   }
@@ -172,7 +175,6 @@ std::uint64_t ModelFile::hash() const {
 
 void ModelFile::load(model::GatedConvLm& model, bool with_states) const {
   nn::ParameterStore& store = model.parameters();
-  const int states = with_states ? store.arrays() - 2 : 0;
   std::vector<Real> values;
   const auto copy = [&](Parameter& parameter, Array array, const std::string& name) {
     const std::vector<std::uint64_t> shape = extents(parameter);
@@ -187,13 +189,17 @@ void ModelFile::load(model::GatedConvLm& model, bool with_states) const {
   std::size_t expected = 2;
   for (Parameter& parameter : store.parameters()) {
     copy(parameter, Array::kValue, parameter.name);
-    for (int i = 0; i < states; ++i) copy(parameter, state_array(i), state_name(i, parameter));
-    expected += 1 + static_cast<std::size_t>(states);
+    ++expected;
+    for (const auto& [array, prefix] : kTrainingArrays) {
+      if (!with_states || !store.arrays().has(array)) continue;
+      copy(parameter, array, std::string(prefix) + parameter.name);
+      ++expected;
+    }
   }
   store.refresh();
   std::size_t found = 0;
   for (const TensorInfo& tensor : reader_.tensors()) {
-    found += with_states || !tensor.name.starts_with("optimizer.");
+    found += with_states || !is_training_tensor(tensor.name);
   }
   if (found != expected) {
     throw Error(ExitCode::kBadData, "{}: number of tensors (expected {}, found {})", path(),

@@ -37,7 +37,7 @@ TEST_CASE("OpenModel: what was saved is what is opened", "[config]") {
   CHECK(opened.parts.tokenizer->hash() == it.run.text->tokenizer->hash());
   CHECK(opened.parts.permutation.model_ids() == it.run.text->permutation.model_ids());
   CHECK(opened.file.path() == it.path);
-  CHECK(opened.network->parameters().arrays() == 1);
+  CHECK(opened.network->parameters().arrays().size() == 1);
   CHECK(testing::read_all(opened.network->parameters(), kernels::Array::kValue) ==
         testing::read_all(it.model->parameters(), kernels::Array::kValue));
 }

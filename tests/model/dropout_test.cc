@@ -53,7 +53,7 @@ TEST_CASE("GatedConvLm: dropout has a mask of its own at each place", "[model]")
   ModelConfig config = testing::tiny_config(kChannels, {block({{.channels = kChannels}})});
   config.norm = Norm::kNone;
   config.dropout = testing::all_dropout(0.5);
-  Subject subject(config, 2, 1, 2);
+  Subject subject(config, 2);
   const auto state = subject.model.state(1, 1, true);
   const std::vector<int> input = {0}, target = {1};
   state->set_dropout(1, 1, 0);

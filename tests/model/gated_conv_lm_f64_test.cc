@@ -22,7 +22,7 @@ struct Run {
 
 // A model ready for a check: gains and biases off their initial values.
 struct Subject {
-  explicit Subject(const ModelConfig& config, int arrays = 2)
+  explicit Subject(const ModelConfig& config, kernels::ArraySet arrays = testing::kTrainingArrays)
       : backend(kernels::make_reference_backend(pool)),
         model(config, kVocabulary, *backend, arrays) {
     model.initialise(3);
@@ -169,7 +169,7 @@ TEST_CASE("GatedConvLm: squared norm is that of the gradients as they read", "[m
 }
 
 TEST_CASE("GatedConvLm: a step under weight norm moves v, g and b by their gradients", "[model]") {
-  Subject subject(testing::full_config(), 3);
+  Subject subject(testing::full_config());
   GatedConvLm& model = subject.model;
   nn::ParameterStore& store = model.parameters();
   const testing::TokenBatch batch = testing::token_batch(2, 7, kVocabulary, 6);

@@ -179,7 +179,7 @@ TEST_CASE("GatedConvLm: training gives the same bits with 1, 2 and 3 threads", "
 TEST_CASE("GatedConvLm: decoding gives the same bits with 1, 2 and 3 threads", "[model]") {
   const ModelConfig config = testing::tiny_config(30, {block({{.kernel = 3, .channels = 100}}, 2)});
   const auto decode = [&](int threads) {
-    Subject subject(config, 700, threads, 1);
+    Subject subject(config, 700, threads);
     const auto state = subject.model.state(1, 1, false);
     std::vector<Real> all(700 * 4);
     for (std::size_t i = 0; i < 4; ++i) {

@@ -22,7 +22,8 @@ ModelConfig everything() {
 
 struct Subject {
   Subject(const char* name, const ModelConfig& config, Index vocabulary = 13)
-      : backend(testing::make_backend(name, pool)), model(config, vocabulary, *backend, 4) {
+      : backend(testing::make_backend(name, pool)),
+        model(config, vocabulary, *backend, testing::kTrainingArrays) {
     model.initialise(3);
     testing::stir_parameters(model.parameters(), 4);
   }

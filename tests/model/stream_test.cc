@@ -14,7 +14,7 @@ constexpr Index kVocabulary = 11;
 constexpr Index kLength = 150;
 
 struct Subject {
-  Subject() : model(testing::full_config(), kVocabulary, *backend, 1) {
+  Subject() : model(testing::full_config(), kVocabulary, *backend, {kernels::Array::kValue}) {
     model.initialise(3);
     testing::stir_parameters(model.parameters(), 4);
   }

@@ -13,7 +13,7 @@ namespace {
 using kernels::Array;
 
 struct Subject {
-  explicit Subject(int arrays) : model(testing::full_config(), 11, *backend, arrays) {
+  explicit Subject(kernels::ArraySet arrays) : model(testing::full_config(), 11, *backend, arrays) {
     model.initialise(1);
   }
   ParameterStore& store() { return model.parameters(); }
@@ -25,7 +25,7 @@ struct Subject {
 }  // namespace
 
 TEST_CASE("ParameterStore: names and shapes, in order from input to output", "[nn]") {
-  Subject subject(1);
+  Subject subject({Array::kValue});
   using Shape = std::vector<Index>;
   std::vector<std::pair<std::string, Shape>> expected = {
       {"embedding.weight", {11, 5}},
@@ -62,38 +62,42 @@ TEST_CASE("ParameterStore: names and shapes, in order from input to output", "[n
 }
 
 TEST_CASE("ParameterStore: arrays are as many as asked for, apart and aligned", "[nn]") {
-  const int arrays = GENERATE(1, 2, 4);
+  using Set = kernels::ArraySet;
+  const Set arrays = GENERATE(Set{Array::kValue}, Set{Array::kValue, Array::kGradient},
+                              kernels::training_arrays(kernels::UpdateKind::kSgd, false),
+                              kernels::training_arrays(kernels::UpdateKind::kNag, true),
+                              kernels::training_arrays(kernels::UpdateKind::kAdam, false),
+                              kernels::training_arrays(kernels::UpdateKind::kAdamw, true));
   Subject subject(arrays);
   CHECK(subject.store().arrays() == arrays);
-  for (const Parameter& parameter : subject.store().parameters()) {
-    for (int array = 0; array < kernels::kArrays; ++array) {
-      const Real* at = parameter.slices[static_cast<Array>(array)];
-      CHECK((at != nullptr) == (array < arrays));
+  // The gradient reads as the true one: not as written.
+  const auto readable = [&](Array array) { return arrays.has(array) && array != Array::kGradient; };
+  std::vector<std::vector<Real>> written;
+  for (Parameter& parameter : subject.store().parameters()) {
+    for (int i = 0; i < kernels::kArrays; ++i) {
+      const auto array = static_cast<Array>(i);
+      const Real* at = parameter.slices[array];
+      CHECK((at != nullptr) == arrays.has(array));
       CHECK(reinterpret_cast<std::uintptr_t>(at) % 64 == 0);
+      if (!readable(array)) continue;
+      written.push_back(testing::normal_values(static_cast<std::size_t>(parameter.elements()),
+                                               written.size(), 1));
+      subject.store().write(parameter, array, written.back());
     }
   }
   // Every array of every parameter keeps what it is given: none overlaps another.
-  std::vector<std::vector<Real>> written;
-  for (Parameter& parameter : subject.store().parameters()) {
-    for (int array = 0; array < arrays; ++array) {
-      if (arrays > 1 && array == 1) continue;  // the gradient reads as the true one: not as written
-      written.push_back(testing::normal_values(static_cast<std::size_t>(parameter.elements()),
-                                               written.size(), 1));
-      subject.store().write(parameter, static_cast<Array>(array), written.back());
-    }
-  }
   auto next = written.begin();
   for (const Parameter& parameter : subject.store().parameters()) {
-    for (int array = 0; array < arrays; ++array) {
-      if (arrays > 1 && array == 1) continue;
-      CHECK(testing::read_parameter(subject.store(), parameter.name, static_cast<Array>(array)) ==
-            *next++);
+    for (int i = 0; i < kernels::kArrays; ++i) {
+      const auto array = static_cast<Array>(i);
+      if (!readable(array)) continue;
+      CHECK(testing::read_parameter(subject.store(), parameter.name, array) == *next++);
     }
   }
 }
 
 TEST_CASE("ParameterStore: a discarded gradient leaves no trace in the next", "[nn]") {
-  Subject subject(2);
+  Subject subject({Array::kValue, Array::kGradient});
   const testing::TokenBatch batch = testing::token_batch(2, 5, 11, 1);
   const auto state = subject.model.state(2, 5, true);
   const auto backward = [&] {

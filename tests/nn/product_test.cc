@@ -14,7 +14,7 @@ using testing::block;
 
 struct Subject {
   explicit Subject(const model::ModelConfig& config, std::uint64_t seed = 1)
-      : model(config, 500, *backend, 1) {
+      : model(config, 500, *backend, {kernels::Array::kValue}) {
     model.initialise(seed);
   }
   std::vector<Real> values(const std::string& name) const {

@@ -25,7 +25,7 @@ TEST_CASE("Workspace: nothing grows or moves after the second batch", "[nn]") {
   const auto backend = kernels::make_reference_backend(pool);
   model::ModelConfig config = testing::full_config();
   config.dropout = testing::all_dropout(0.1);
-  model::GatedConvLm model(config, 300, *backend, 3);
+  model::GatedConvLm model(config, 300, *backend, testing::kTrainingArrays);
   model.initialise(1);
   const auto state = model.state(3, 50, training);
   const testing::TokenBatch batch = testing::token_batch(3, 50, 300, 1);
@@ -51,7 +51,7 @@ TEST_CASE("Workspace: nothing grows or moves after the second batch", "[nn]") {
   const std::size_t bytes = allocated_bytes();
   for (std::uint64_t step = 3; step < 9; ++step) run(step);
   const std::size_t after = allocated_bytes();
-  // The allocator's own caches move by some bytes; the smallest array of the state has 3 kB.
+  // The allocator's own lists move by some bytes; the smallest array of the state has 3 kB.
   CHECK(after <= bytes + 2048);
   CHECK(place() == before);
 }

@@ -14,12 +14,19 @@ namespace {
 
 // One optimiser step on one number.
 void step(const UpdateRule& rule, double decay, double gradient, const Slices& slices, Index i) {
-  double p = static_cast<double>(slices[Array::kValue][i]) * (1 - rule.lr * decay);
-  const double g = gradient * rule.scale;
+  double p = static_cast<double>(slices[Array::kValue][i]);
+  double g = gradient * rule.scale;
+  if (rule.kind == UpdateKind::kAdam) {
+    g += decay * p;
+  } else {
+    p *= 1 - rule.lr * decay;
+  }
   Real& m = slices[Array::kState0][i];
-  if (rule.kind == UpdateKind::kNag) {
+  if (rule.kind == UpdateKind::kSgd || rule.kind == UpdateKind::kNag) {
     m = static_cast<Real>(rule.momentum * static_cast<double>(m) + g);
-    p -= rule.lr * (g + rule.momentum * static_cast<double>(m));
+    const double ahead = rule.kind == UpdateKind::kSgd ? static_cast<double>(m)
+                                                       : g + rule.momentum * static_cast<double>(m);
+    p -= rule.lr * ahead;
   } else {
     Real& v = slices[Array::kState1][i];
     const double t = static_cast<double>(rule.step), b1 = rule.momentum, b2 = rule.beta2;
@@ -29,6 +36,9 @@ void step(const UpdateRule& rule, double decay, double gradient, const Slices& s
          (std::sqrt(static_cast<double>(v) / (1 - std::pow(b2, t))) + rule.eps);
   }
   slices[Array::kValue][i] = static_cast<Real>(p);
+  if (slices[Array::kAverage] == nullptr) return;
+  Real& e = slices[Array::kAverage][i];
+  e = static_cast<Real>(static_cast<double>(e) + rule.average * (p - static_cast<double>(e)));
 }
 
 struct BlockedTape : SoftmaxTape {

@@ -29,11 +29,11 @@ class LayerBench {
 
   // After the layer has declared its parameters, before it is wired.
   void open(Index out_channels) {
-    store.allocate(2);
+    store.allocate({kernels::Array::kValue, kernels::Array::kGradient});
     head_ = std::make_unique<nn::Product>(
         nn::ParameterScope(head_store_),
         kernels::ConvShape{.in = out_channels, .out = out_channels}, false);
-    head_store_.allocate(1);
+    head_store_.allocate({kernels::Array::kValue});
     std::vector<Real> identity(static_cast<std::size_t>(out_channels * out_channels));
     for (Index i = 0; i < out_channels; ++i) {
       identity[static_cast<std::size_t>(i * (out_channels + 1))] = 1;

@@ -12,7 +12,7 @@ inline constexpr Index kVocabulary = 23;
 // A reference backend and a model with stirred parameters on it.
 struct ModelBench {
   explicit ModelBench(const model::ModelConfig& config, Index vocabulary = kVocabulary,
-                      int threads = 1, int arrays = 4)
+                      int threads = 1, kernels::ArraySet arrays = kTrainingArrays)
       : pool(threads), model(config, vocabulary, *backend, arrays) {
     model.initialise(3);
     stir_parameters(model.parameters(), 4);

@@ -10,6 +10,10 @@
 // Small models and batches for tests.
 namespace sluice::testing {
 
+// For any optimiser.
+inline constexpr kernels::ArraySet kTrainingArrays =
+    kernels::training_arrays(kernels::UpdateKind::kAdamw, false);
+
 inline model::BlockConfig block(std::vector<model::LayerConfig> layers, Index repeat = 1) {
   return {.layers = std::move(layers), .repeat = repeat};
 }

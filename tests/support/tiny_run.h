@@ -49,7 +49,8 @@ struct TinyRun {
 
   std::unique_ptr<model::GatedConvLm> new_model(std::uint64_t seed = 1) {
     auto model = std::make_unique<model::GatedConvLm>(
-        config.model, text->tokenizer->size(), *backend, optim::arrays_needed(config.optimizer));
+        config.model, text->tokenizer->size(), *backend,
+        kernels::training_arrays(optim::update_kind(config.optimizer), config.train.ema_decay > 0));
     model->initialise(seed);
     return model;
   }

@@ -59,7 +59,7 @@ struct Trained {
     run.prepare();
     model = run.new_model();
     for (const Array array : {Array::kState0, Array::kState1}) {
-      if (array == Array::kState1 && model->parameters().arrays() < 4) continue;
+      if (array == Array::kState1 && !model->parameters().arrays().has(array)) continue;
       std::uint64_t seed = 1;
       for (nn::Parameter& parameter : model->parameters().parameters()) {
         const auto size = static_cast<std::size_t>(parameter.elements());
@@ -97,7 +97,8 @@ TEST_CASE("Checkpoint: weights and optimiser states come back bit for bit", "[tr
     CHECK(file.info().tokenizer_hash == trained.run.info.tokenizer_hash);
     const auto other = trained.run.new_model(9);
     file.load(*other, true);
-    for (int array = 0; array < other->parameters().arrays(); ++array) {
+    for (int array = 0; array < kernels::kArrays; ++array) {
+      if (!other->parameters().arrays().has(static_cast<Array>(array))) continue;
       if (static_cast<Array>(array) == Array::kGradient) continue;
       CAPTURE(array);
       CHECK(read_all(other->parameters(), static_cast<Array>(array)) ==

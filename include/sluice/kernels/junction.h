@@ -2,13 +2,10 @@
 
 #include "sluice/kernels/activations.h"
 #include "sluice/kernels/dropout.h"
+#include "sluice/kernels/gate.h"
 #include "sluice/kernels/weights.h"
 
 namespace sluice::kernels {
-
-// How the columns z of a product become h: none: h = z; glu: h = a * sigmoid(b), [a | b] = z.
-// Every gate maps 0 to 0, so that padded channels stay zero.
-enum class Gate : std::uint8_t { kNone, kGlu };
 
 // Everything between two products, the unit that backends fuse:
 //
@@ -27,7 +24,7 @@ enum class Gate : std::uint8_t { kNone, kGlu };
 struct Junction {
   Weights* producer = nullptr;           // whose bias and scale turn the product into z
   Weights* residual_producer = nullptr;  // the same for a projected residual
-  Gate gate = Gate::kNone;
+  Gate gate = Gate::kLinear;
   Real scale = 1;
   Dropout self, next;
 

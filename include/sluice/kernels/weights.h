@@ -1,7 +1,9 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
+#include <initializer_list>
 
 #include "sluice/base/real.h"
 
@@ -25,8 +27,25 @@ struct TableShape {
   Index elements() const { return rows * width; }
 };
 
-enum class Array : std::uint8_t { kValue, kGradient, kState0, kState1 };
-inline constexpr int kArrays = 4;
+enum class Array : std::uint8_t { kValue, kGradient, kState0, kState1, kAverage };
+inline constexpr int kArrays = 5;
+
+// Which arrays a parameter store keeps: values alone for evaluation, values and gradients for
+// gradient checks, and for training the optimiser's states and maybe the moving average.
+class ArraySet {
+ public:
+  constexpr ArraySet(std::initializer_list<Array> arrays) {
+    for (const Array array : arrays) add(array);
+  }
+  constexpr void add(Array array) { bits_ = static_cast<std::uint8_t>(bits_ | bit(array)); }
+  constexpr bool has(Array array) const { return (bits_ & bit(array)) != 0; }
+  constexpr int size() const { return std::popcount(bits_); }
+  bool operator==(const ArraySet&) const = default;
+
+ private:
+  static constexpr unsigned bit(Array array) { return 1U << static_cast<unsigned>(array); }
+  std::uint8_t bits_ = 0;
+};
 
 // Where the parameter store keeps one parameter, by Array; null for arrays that are not there
 // (evaluation has values only). Filled in when the store allocates.

@@ -26,8 +26,9 @@ struct Loss {
 // et al. 2017, section 2; wiring as in fairseq's fconv_lm.
 class GatedConvLm {
  public:
-  // Declares and allocates the parameters; `arrays`: 1 for evaluation, 2 + states for training.
-  GatedConvLm(const ModelConfig& config, Index vocabulary, kernels::Backend& backend, int arrays);
+  // Declares the parameters and allocates these arrays of them; none: shapes only, for counting.
+  GatedConvLm(const ModelConfig& config, Index vocabulary, kernels::Backend& backend,
+              kernels::ArraySet arrays);
 
   const ModelConfig& config() const { return config_; }
   Index vocabulary() const { return output_.shape().rows; }

@@ -1,20 +1,21 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "sluice/base/fields.h"
 #include "sluice/base/real.h"
+#include "sluice/kernels/gate.h"
 
 namespace sluice {
 namespace model {
 
 enum class InputProjection { kAuto, kAlways };
-enum class GateName { kGlu };
 enum class Norm { kWeight, kNone };
-enum class OutputType { kSoftmax };
+enum class OutputType { kSoftmax, kAdaptive };
 
 }  // namespace model
 
@@ -23,15 +24,24 @@ inline constexpr auto enum_names<model::InputProjection> =
     std::array{std::pair{model::InputProjection::kAuto, std::string_view("auto")},
                std::pair{model::InputProjection::kAlways, std::string_view("always")}};
 template <>
-inline constexpr auto enum_names<model::GateName> =
-    std::array{std::pair{model::GateName::kGlu, std::string_view("glu")}};
+inline constexpr auto enum_names<kernels::Gate> =
+    std::array{std::pair{kernels::Gate::kGlu, std::string_view("glu")},
+               std::pair{kernels::Gate::kGtu, std::string_view("gtu")},
+               std::pair{kernels::Gate::kBilinear, std::string_view("bilinear")},
+               std::pair{kernels::Gate::kSwiglu, std::string_view("swiglu")},
+               std::pair{kernels::Gate::kGeglu, std::string_view("geglu")},
+               std::pair{kernels::Gate::kReglu, std::string_view("reglu")},
+               std::pair{kernels::Gate::kRelu, std::string_view("relu")},
+               std::pair{kernels::Gate::kTanh, std::string_view("tanh")},
+               std::pair{kernels::Gate::kLinear, std::string_view("linear")}};
 template <>
 inline constexpr auto enum_names<model::Norm> =
     std::array{std::pair{model::Norm::kWeight, std::string_view("weight")},
                std::pair{model::Norm::kNone, std::string_view("none")}};
 template <>
 inline constexpr auto enum_names<model::OutputType> =
-    std::array{std::pair{model::OutputType::kSoftmax, std::string_view("softmax")}};
+    std::array{std::pair{model::OutputType::kSoftmax, std::string_view("softmax")},
+               std::pair{model::OutputType::kAdaptive, std::string_view("adaptive")}};
 
 namespace model {
 
@@ -78,12 +88,25 @@ struct DropoutConfig {
 
 struct OutputConfig {
   OutputType type = OutputType::kSoftmax;
+  std::optional<std::vector<Index>> cutoffs;  // null or "auto": chosen from the training counts
+  Index tail_div = 4;                         // tail i has width C / tail_div^(i+1)
+  bool tied = false;
   bool bias = true;
+  std::optional<Index> projection;
 
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor&& visit) {
-    visit("type", self.type, Range{}, "softmax: over the whole vocabulary");
-    visit("bias", self.bias, Range{}, "a bias for each word");
+    visit("type", self.type, Range{},
+          "softmax: over the whole vocabulary; adaptive: frequent words first, rare ones in tails");
+    visit("cutoffs", self.cutoffs, Range{.min = 1, .max = 1 << 28},
+          "adaptive: where the head and each tail but the last end, in words by frequency; "
+          "\"auto\": by a cost model from the training counts");
+    visit("tail_div", self.tail_div, Range{.min = 1, .max = 1024},
+          "adaptive: tail i reads C / tail_div^(i+1) channels");
+    visit("tied", self.tied, Range{}, "the rows of the words are those of the embedding");
+    visit("bias", self.bias, Range{}, "softmax: a bias for each word");
+    visit("projection", self.projection, Range{.min = 1, .max = 1 << 20},
+          "width of a linear layer in front of the output; null: none, or E where tying needs it");
   }
   bool operator==(const OutputConfig&) const = default;
 };
@@ -93,7 +116,7 @@ struct ModelConfig {
   Index embedding_dim = 256;
   InputProjection input_projection = InputProjection::kAuto;
   std::vector<BlockConfig> blocks = {BlockConfig{.layers = {LayerConfig{}}, .repeat = 8}};
-  GateName gate = GateName::kGlu;
+  kernels::Gate gate = kernels::Gate::kGlu;
   Norm norm = Norm::kWeight;
   double residual_scale = 0.70710678;
   DropoutConfig dropout;
@@ -105,7 +128,8 @@ struct ModelConfig {
     visit("input_projection", self.input_projection, Range{},
           "linear layer from E to the first width: auto: only if they differ");
     visit("blocks", self.blocks, Range{.min = 1}, "the residual blocks, from input to output");
-    visit("gate", self.gate, Range{}, "how the two halves of a gated layer meet");
+    visit("gate", self.gate, Range{},
+          "how the halves a and b of a gated layer meet; relu, tanh, linear have no b");
     visit("norm", self.norm, Range{}, "weight: w = g v/|v| for each output channel");
     visit("residual_scale", self.residual_scale, Range{.min = 0, .max = 10, .above_min = true},
           "s in y = (x + h) s");

@@ -38,10 +38,11 @@ class ParameterStore {
   Parameter& declare(std::string name, std::vector<Index> shape, Index stored);
   // The weights of one product: what the optimiser steps on as a unit.
   kernels::Weights& add(std::unique_ptr<kernels::Weights> weights);
-  // After the last declaration: memory for the first `arrays` of kernels::Array.
-  void allocate(int arrays);
+  // After the last declaration: memory for these arrays. Before it a store can be asked for names
+  // and shapes only.
+  void allocate(kernels::ArraySet arrays);
 
-  int arrays() const { return arrays_; }
+  kernels::ArraySet arrays() const { return arrays_; }
   std::deque<Parameter>& parameters() { return parameters_; }
   const std::deque<Parameter>& parameters() const { return parameters_; }
   const std::vector<std::unique_ptr<kernels::Weights>>& weights() const { return weights_; }
@@ -57,13 +58,15 @@ class ParameterStore {
   double squared_gradient_norm() const;
   void update(const kernels::UpdateRule& rule);
   void discard_gradient();
+  // Exchanges the values with their moving averages, and refreshes; a second call undoes it.
+  void swap_averages();
 
  private:
   kernels::Backend& backend_;
   std::deque<Parameter> parameters_;
   std::vector<std::unique_ptr<kernels::Weights>> weights_;
   std::vector<AlignedBuffer> buffers_;
-  int arrays_ = 0;
+  kernels::ArraySet arrays_ = {};
 };
 
 // A place in the tree of names: scope / "conv" names children "blocks.3.layers.0.conv...".

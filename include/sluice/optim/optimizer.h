@@ -9,9 +9,6 @@ namespace sluice::optim {
 
 kernels::UpdateKind update_kind(const OptimizerConfig& config);
 
-// Arrays that a parameter store needs to train with this optimiser: value, gradient, states.
-int arrays_needed(const OptimizerConfig& config);
-
 // min(1, max_norm / (norm + 1e-6)), torch.nn.utils.clip_grad_norm_'s form; 1 when max_norm is 0.
 double clip_factor(double norm, double max_norm);
 

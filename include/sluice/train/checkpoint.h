@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sluice/formats/safetensors.h"
@@ -25,12 +26,16 @@ struct ModelInfo {
 // "sluice.tokenizer" (U8), "sluice.permutation" (I32), and in the metadata "sluice.format" "1",
 // "sluice.kind" "model" or "checkpoint", "sluice.version", "sluice.config", "sluice.state",
 // "sluice.data_hash", "sluice.valid_hash", "sluice.tokenizer_hash". A checkpoint adds the
-// optimiser's states as "optimizer.0.NAME" and "optimizer.1.NAME". Written atomically. Errors:
+// optimiser's states as "optimizer.0.NAME" and "optimizer.1.NAME" and moving averages as
+// "ema.NAME". Written atomically. Errors:
 // kOutput; kDiverged when a number is not finite, since nothing could be made of such a file.
 void save_model(const std::string& path, const ModelInfo& info, const TrainState& state,
                 const model::GatedConvLm& model);
 void save_checkpoint(const std::string& path, const ModelInfo& info, const TrainState& state,
                      const model::GatedConvLm& model);
+
+// Whether a tensor of a checkpoint serves training only, by its name.
+bool is_training_tensor(std::string_view name);
 
 // A model file or checkpoint that has been opened and verified, checksums included.
 class ModelFile {

@@ -32,7 +32,10 @@ struct TrainConfig {
   Index eval_every = 500;
   Index save_every = 500;
   Index log_every = 10;
+  Index flow_every = 500;
   Index keep_last = 2;
+  std::optional<Index> early_stop_evals;
+  double ema_decay = 0.0;
   Index max_bad_steps = 10;
   Index seed = 1;
   Precision precision = Precision::kAuto;
@@ -51,7 +54,13 @@ struct TrainConfig {
     visit("eval_every", self.eval_every, count, "steps between validations");
     visit("save_every", self.save_every, count, "steps between checkpoints");
     visit("log_every", self.log_every, count, "steps between rows of metrics.jsonl");
+    visit("flow_every", self.flow_every, Range{.min = 0, .max = 9e15},
+          "steps between rows of gradient and gate statistics by layer; 0: none");
     visit("keep_last", self.keep_last, Range{.min = 1, .max = 1 << 20}, "checkpoints kept");
+    visit("early_stop_evals", self.early_stop_evals, Range{.min = 1, .max = 1e6},
+          "validations in a row without improvement after which training ends; null: never");
+    visit("ema_decay", self.ema_decay, Range{.min = 0, .max = 1, .below_max = true},
+          "moving average of the weights that validates and is kept as the best; 0: none");
     visit("max_bad_steps", self.max_bad_steps, count,
           "non-finite steps in a row after which the run has diverged");
     visit("seed", self.seed, Range{.min = 0, .max = 9e15},

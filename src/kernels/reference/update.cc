@@ -6,43 +6,68 @@
 namespace sluice::kernels::reference {
 namespace {
 
-// The four arrays of one run of parameters.
+// The arrays of one run of parameters.
 struct Span {
-  Real *p, *g, *s0, *s1;
+  Real *p, *g, *s0, *s1, *average;
   Index size;
   Span(const Slices& slices, Index begin, Index length)
       : p(slices[Array::kValue] + begin),
         g(slices[Array::kGradient] + begin),
         s0(slices[Array::kState0] + begin),
-        s1(slices[Array::kState1] == nullptr ? nullptr : slices[Array::kState1] + begin),
+        s1(optional(slices[Array::kState1], begin)),
+        average(optional(slices[Array::kAverage], begin)),
         size(length) {}
+  static Real* optional(Real* array, Index begin) {
+    return array == nullptr ? nullptr : array + begin;
+  }
 };
 
-// kernels/update.h for numbers p with the raw gradient g (which may be elsewhere than span.g).
-void step(const UpdateRule& rule, double decay, const Real* g, Span span) {
-  const Real shrink = static_cast<Real>(1 - rule.lr * decay);
+void step_momentum(const UpdateRule& rule, Real shrink, const Real* g, Span span) {
   const Real lr = static_cast<Real>(rule.lr), scale = static_cast<Real>(rule.scale);
   const Real mu = static_cast<Real>(rule.momentum);
-  if (rule.kind == UpdateKind::kNag) {
+  if (rule.kind == UpdateKind::kSgd) {
     for (Index i = 0; i < span.size; ++i) {
-      const Real gradient = scale * g[i];
-      span.s0[i] = mu * span.s0[i] + gradient;
-      span.p[i] = span.p[i] * shrink - lr * (gradient + mu * span.s0[i]);
+      span.s0[i] = mu * span.s0[i] + scale * g[i];
+      span.p[i] = span.p[i] * shrink - lr * span.s0[i];
     }
     return;
   }
+  for (Index i = 0; i < span.size; ++i) {
+    const Real gradient = scale * g[i];
+    span.s0[i] = mu * span.s0[i] + gradient;
+    span.p[i] = span.p[i] * shrink - lr * (gradient + mu * span.s0[i]);
+  }
+}
+
+void step_adam(const UpdateRule& rule, Real shrink, Real l2, const Real* g, Span span) {
   const double t = static_cast<double>(rule.step);
+  const Real beta1 = static_cast<Real>(rule.momentum);
   const Real rest1 = static_cast<Real>(1 - rule.momentum);
   const Real beta2 = static_cast<Real>(rule.beta2), rest2 = static_cast<Real>(1 - rule.beta2);
   const Real step_size = static_cast<Real>(rule.lr / (1 - std::pow(rule.momentum, t)));
   const Real root = static_cast<Real>(1 / std::sqrt(1 - std::pow(rule.beta2, t)));
-  const Real eps = static_cast<Real>(rule.eps);
+  const Real eps = static_cast<Real>(rule.eps), scale = static_cast<Real>(rule.scale);
   for (Index i = 0; i < span.size; ++i) {
-    const Real gradient = scale * g[i];
-    span.s0[i] = mu * span.s0[i] + rest1 * gradient;
+    const Real gradient = scale * g[i] + l2 * span.p[i];
+    span.s0[i] = beta1 * span.s0[i] + rest1 * gradient;
     span.s1[i] = beta2 * span.s1[i] + rest2 * gradient * gradient;
     span.p[i] = span.p[i] * shrink - step_size * span.s0[i] / (std::sqrt(span.s1[i]) * root + eps);
   }
+}
+
+// kernels/update.h for numbers p with the raw gradient g (which may be elsewhere than span.g).
+void step(const UpdateRule& rule, double decay, const Real* g, Span span) {
+  const Real shrink = static_cast<Real>(1 - rule.lr * decay);
+  if (rule.kind == UpdateKind::kSgd || rule.kind == UpdateKind::kNag) {
+    step_momentum(rule, shrink, g, span);
+  } else if (rule.kind == UpdateKind::kAdam) {
+    step_adam(rule, 1, static_cast<Real>(decay), g, span);
+  } else {
+    step_adam(rule, shrink, 0, g, span);
+  }
+  if (span.average == nullptr) return;
+  const Real share = static_cast<Real>(rule.average);
+  for (Index i = 0; i < span.size; ++i) span.average[i] += share * (span.p[i] - span.average[i]);
 }
 
 constexpr Index kRun = 1 << 15;  // numbers per chunk
