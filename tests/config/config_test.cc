@@ -69,7 +69,7 @@ TEST_CASE("parse_config: an unknown key names its line, its path and the nearest
   CHECK(refused(R"({"seed": 1})").ends_with("did you mean \"train.seed\"?"));
   CHECK(refused(R"({"model": {"blocks": [{"layers": [{"kernal": 3}]}]}})")
             .starts_with("c.json: line 1: model.blocks.0.layers.0.kernal: unknown key"));
-  CHECK(refused(R"({"optimizer": {"type": "adamv"}})").ends_with("did you mean \"adamw\"?"));
+  CHECK(refused(R"({"optimizer": {"type": "adamww"}})").ends_with("did you mean \"adamw\"?"));
 }
 
 // The list of inputs 5.2 that the text of a config decides; files are in the next test, and ranks
