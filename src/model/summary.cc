@@ -1,0 +1,176 @@
+#include "sluice/model/summary.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "sluice/base/error.h"
+
+namespace sluice::model {
+namespace {
+
+// Ends of the head and of each tail, the vocabulary's own end included.
+std::vector<Index> cluster_ends(const OutputConfig& output, Index vocabulary) {
+  if (!output.cutoffs) {
+    throw Error(ExitCode::kUsage,
+                "model.output.cutoffs: not known without a text (expected a list of word counts, "
+                "found \"auto\"); give one, e.g. --set model.output.cutoffs=[2000,10000]");
+  }
+  std::vector<Index> ends = *output.cutoffs;
+  const bool increasing =
+      std::adjacent_find(ends.begin(), ends.end(), std::greater_equal<>()) == ends.end();
+  if (ends.empty() || !increasing || ends.back() > vocabulary) {
+    throw Error(ExitCode::kUsage,
+                "model.output.cutoffs: do not cut the vocabulary (expected an increasing list up "
+                "to {}, found [{}])",
+                vocabulary, fmt::join(ends, ","));
+  }
+  if (ends.back() < vocabulary) ends.push_back(vocabulary);
+  return ends;
+}
+
+class Builder {
+ public:
+  Builder(const ModelConfig& config, Index vocabulary) : config_(config), vocabulary_(vocabulary) {}
+
+  Summary build() {
+    const Index embedding = config_.embedding_dim;
+    rows_.push_back({.name = "embedding",
+                     .part = Part::kEmbedding,
+                     .in = vocabulary_,
+                     .out = embedding,
+                     .parameters = vocabulary_ * embedding});
+    if (has_input_projection(config_)) {
+      add_product({.name = "input_projection", .in = embedding, .out = first_width(config_)});
+    }
+    Index width = first_width(config_), block = 0;
+    for (const BlockConfig& each : expanded_blocks(config_)) add_block(each, block++, width);
+    add_output(width);
+    return {std::move(rows_)};
+  }
+
+ private:
+  // A convolution or linear layer with bias, under the config's norm.
+  void add_product(SummaryRow row) {
+    const Index columns = row.paired ? 2 * row.out : row.out;
+    row.multiply_adds = row.kernel * row.in * columns;
+    row.parameters = row.multiply_adds + columns + (config_.norm == Norm::kWeight ? columns : 0);
+    row.receptive_field = field_;
+    rows_.push_back(std::move(row));
+  }
+
+  void add_block(const BlockConfig& block, Index number, Index& width) {
+    const std::string name = fmt::format("blocks.{}", number);
+    const Index in = width;
+    for (std::size_t i = 0; i < block.layers.size(); ++i) {
+      const LayerConfig& layer = block.layers[i];
+      field_ += (layer.kernel - 1) * layer.dilation;
+      add_product({.name = fmt::format("{}.layers.{}", name, i),
+                   .kernel = layer.kernel,
+                   .dilation = layer.dilation,
+                   .in = width,
+                   .out = layer.channels,
+                   .paired = kernels::is_paired(config_.gate)});
+      width = layer.channels;
+    }
+    if (width != in) add_product({.name = name + ".projection", .in = in, .out = width});
+  }
+
+  void add_output(Index width) {
+    const OutputConfig& output = config_.output;
+    const bool must_project = output.tied && width != config_.embedding_dim;
+    if (output.projection || must_project) {
+      const Index projected = output.projection.value_or(config_.embedding_dim);
+      add_product(
+          {.name = "output_projection", .part = Part::kOutput, .in = width, .out = projected});
+      width = projected;
+    }
+    if (output.type == OutputType::kAdaptive) return add_adaptive(width);
+    SummaryRow row = table("output", width, vocabulary_, -1);
+    if (output.tied) row.parameters = 0;
+    // fairseq's two-layer form has its second layer weight-normed as well.
+    const bool normed = output.projection && config_.norm == Norm::kWeight && !output.tied;
+    row.parameters += (normed ? vocabulary_ : 0) + (output.bias ? vocabulary_ : 0);
+    rows_.push_back(row);
+  }
+
+  // Head: the first words and a slot for each tail; tails: narrowed, then a table. No biases.
+  void add_adaptive(Index width) {
+    const OutputConfig& output = config_.output;
+    const std::vector<Index> ends = cluster_ends(output, vocabulary_);
+    const Index tails = static_cast<Index>(ends.size()) - 1;
+    SummaryRow head = table("output.head", width, ends[0] + tails, -1);
+    if (output.tied) {
+      head.name = "output.clusters";
+      head.parameters = tails * width;
+    }
+    rows_.push_back(head);
+    Index narrow = width;
+    for (Index tail = 0; tail < tails; ++tail) {
+      const auto at = static_cast<std::size_t>(tail);
+      narrow /= output.tail_div;
+      if (narrow < 1) {
+        throw Error(ExitCode::kUsage,
+                    "model.output.tail_div: tail {} has no channel left (expected at most {}, "
+                    "found {})",
+                    tail, width, output.tail_div);
+      }
+      const std::string name = fmt::format("output.tails.{}", tail);
+      const int number = static_cast<int>(tail);
+      rows_.push_back(table(name + ".projection", width, narrow, number));
+      SummaryRow words = table(name, narrow, ends[at + 1] - ends[at], number);
+      if (output.tied) words.parameters = 0;
+      rows_.push_back(words);
+    }
+  }
+
+  SummaryRow table(std::string name, Index in, Index out, int tail) const {
+    return {.name = std::move(name),
+            .part = Part::kOutput,
+            .in = in,
+            .out = out,
+            .parameters = in * out,
+            .multiply_adds = in * out,
+            .receptive_field = field_,
+            .tail = tail};
+  }
+
+  const ModelConfig& config_;
+  Index vocabulary_, field_ = 1;
+  std::vector<SummaryRow> rows_;
+};
+
+}  // namespace
+
+Index Summary::parameters() const {
+  return std::accumulate(rows.begin(), rows.end(), Index{0},
+                         [](Index sum, const SummaryRow& row) { return sum + row.parameters; });
+}
+
+Index Summary::parameters(Part part) const {
+  Index sum = 0;
+  for (const SummaryRow& row : rows) sum += row.part == part ? row.parameters : 0;
+  return sum;
+}
+
+Index Summary::multiply_adds() const {
+  return std::accumulate(rows.begin(), rows.end(), Index{0},
+                         [](Index sum, const SummaryRow& row) { return sum + row.multiply_adds; });
+}
+
+double Summary::multiply_adds(std::span<const double> share) const {
+  double sum = 0;
+  for (const SummaryRow& row : rows) {
+    const double part = row.tail < 0 ? 1 : share[static_cast<std::size_t>(row.tail)];
+    sum += part * static_cast<double>(row.multiply_adds);
+  }
+  return sum;
+}
+
+Summary summarise(const ModelConfig& config, Index vocabulary) {
+  return Builder(config, vocabulary).build();
+}
+
+}  // namespace sluice::model
