@@ -5,11 +5,14 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "sluice/base/error.h"
 #include "sluice/base/printable.h"
 #include "sluice/config/open_model.h"
 #include "sluice/text/token_file.h"
 #include "src/cli/commands.h"
+#include "src/cli/config_arguments.h"
 #include "src/cli/model_arguments.h"
+#include "src/cli/network_report.h"
 #include "src/cli/options.h"
 #include "src/cli/output.h"
 
@@ -20,6 +23,8 @@ using Json = nlohmann::ordered_json;
 
 struct InfoArguments {
   ModelArguments model;
+  ConfigArguments config;
+  std::optional<Index> vocabulary;
   bool json = false;
 };
 
@@ -92,7 +97,28 @@ std::string as_text(const Json& facts) {
   return text;
 }
 
+// What is looked at is a file or a config; what belongs to the other is a mistake.
+void check_arguments(const InfoArguments& arguments) {
+  const bool file = arguments.model.model.has_value(), config = arguments.config.config.has_value();
+  if (file == config) {
+    throw Error(ExitCode::kUsage, "info: what about? (expected FILE or --config CONFIG, found {})",
+                file ? "both" : "neither");
+  }
+  if (!config && (arguments.vocabulary || !arguments.config.settings.empty())) {
+    throw Error(ExitCode::kUsage,
+                "info: {}: belongs to --config (expected a config, found FILE {})",
+                arguments.vocabulary ? "--vocab" : "--set", quote(*arguments.model.model));
+  }
+}
+
 ExitCode run_info(const InfoArguments& arguments, Output& out) {
+  check_arguments(arguments);
+  if (arguments.config.config) {
+    const NetworkReport report = report_network(
+        *arguments.config.config, effective_config(arguments.config), arguments.vocabulary);
+    out.write(arguments.json ? as_json(report) : as_text(report));
+    return ExitCode::kDone;
+  }
   const std::string path = arguments.model.path();
   const formats::SafetensorsReader reader(path);
   const Json facts = reader.metadata().contains("sluice.kind")
@@ -107,9 +133,15 @@ ExitCode run_info(const InfoArguments& arguments, Output& out) {
 Action set_up_info(CLI::App& command) {
   auto arguments = std::make_shared<InfoArguments>();
   add_positional(command, "FILE", arguments->model.model,
-                 "a model, checkpoint, run directory or token file", Presence::kRequired);
+                 "a model, checkpoint, run directory or token file", Presence::kOptional);
   add_option(command, "--which", arguments->model.which, "best|last",
              "of a run directory: the best model or the last checkpoint");
+  add_option(command, "--config", arguments->config.config, "CONFIG",
+             "instead of FILE: the network of a preset or JSON file, layer by layer");
+  add_list(command, "--set", arguments->config.settings, "KEY=JSON",
+           "with --config: change one key, e.g. model.blocks.0.repeat=4");
+  add_option(command, "--vocab", arguments->vocabulary, "N",
+             "with --config: words, instead of tokenizer.vocab_size", {.min = 2, .max = 1 << 28});
   add_flag(command, "--json", arguments->json, "one JSON object");
   return [arguments](Output& out) { return run_info(*arguments, out); };
 }
