@@ -29,4 +29,18 @@ void require_memory(double bytes, std::string_view purpose) {
               purpose, most / 1e9);
 }
 
+ResidentMemory resident_memory() {
+  ResidentMemory memory;
+  std::FILE* file = std::fopen("/proc/self/status", "re");
+  if (file == nullptr) return memory;
+  char line[256];
+  while (std::fgets(line, sizeof line, file) != nullptr) {
+    unsigned long long kilobytes = 0;
+    if (std::sscanf(line, "VmRSS: %llu kB", &kilobytes) == 1) memory.now = 1024 * kilobytes;
+    if (std::sscanf(line, "VmHWM: %llu kB", &kilobytes) == 1) memory.peak = 1024 * kilobytes;
+  }
+  std::fclose(file);
+  return memory;
+}
+
 }  // namespace sluice

@@ -11,6 +11,7 @@
 #include "sluice/optim/optimizer.h"
 #include "sluice/train/trainer.h"
 #include "src/cli/commands.h"
+#include "src/cli/dry_run.h"
 #include "src/cli/model_arguments.h"
 #include "src/cli/options.h"
 #include "src/cli/output.h"
@@ -113,7 +114,8 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
         }
         const double part = static_cast<double>(done);
         bar.show(total > 0 ? part / static_cast<double>(total) : 0, "encoding the text");
-      });
+      },
+      arguments.dry_run ? text::Cache::kReadOnly : text::Cache::kKeep);
   bar.clear();
   if (start.checkpoint) check_continuity(*start.checkpoint, config, text);
   const text::StreamBatcher batches(text.train, text.permutation, text.tokenizer->end_of_line(),
@@ -137,6 +139,19 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
     state = start.checkpoint->state();
   } else {
     network.initialise(static_cast<std::uint64_t>(config.train.seed));
+  }
+  if (arguments.dry_run) {
+    return dry_run({.config = config,
+                    .path = start.path,
+                    .text = text,
+                    .batches = batches,
+                    .network = network,
+                    .info = info,
+                    .state = state,
+                    .resumed = start.checkpoint != nullptr},
+                   out);
+  }
+  if (!start.checkpoint) {
     // Everything that can be refused is refused before an older run's files go.
     network.state(config.data.batch_size, config.data.tokens_per_sample, true);
     check_disk(start.path,
@@ -173,6 +188,8 @@ Action set_up_train(CLI::App& command) {
              "instead of train.max_time: 90s, 90m, 2h", {.min = 0, .max = 1e9, .above_min = true});
   add_option(command, "--threads", arguments->threads, "N", "instead of train.threads",
              {.min = 0, .max = 4096});
+  add_flag(command, "--dry-run", arguments->dry_run,
+           "print what the run would need and take, write nothing");
   add_verbosity(command, arguments->verbosity);
   return [arguments](Output& out) { return run_train(*arguments, out); };
 }

@@ -78,10 +78,16 @@ Start resume(const TrainArguments& arguments) {
   }
   Start start;
   start.path = arguments.out.value_or(default_directory(arguments));
-  start.directory = std::make_unique<RunDirectory>(RunDirectory::open_existing(start.path));
-  // From here on a stop finds something to go on from.
-  StopSignal::install();
-  start.checkpoint = newest_checkpoint(*start.directory);
+  if (arguments.dry_run) {
+    RunDirectory::check_existing(start.path);
+    RunDirectory::check_unlocked(start.path);
+    start.checkpoint = newest_checkpoint(RunDirectory::open_to_read(start.path));
+  } else {
+    start.directory = std::make_unique<RunDirectory>(RunDirectory::open_existing(start.path));
+    // From here on a stop finds something to go on from.
+    StopSignal::install();
+    start.checkpoint = newest_checkpoint(*start.directory);
+  }
   config::ModelParts parts = config::model_parts(*start.checkpoint);
   start.tokenizer = std::move(parts.tokenizer);
   start.config = parts.config;
@@ -101,6 +107,7 @@ Start begin(const TrainArguments& arguments) {
   apply_options(arguments, start.config);
   start.path = arguments.out.value_or(default_directory(arguments));
   RunDirectory::check_new(start.path, arguments.overwrite);
+  if (arguments.dry_run) RunDirectory::check_unlocked(start.path);
   return start;
 }
 

@@ -19,7 +19,7 @@ struct TrainArguments {
   ConfigArguments config;
   std::vector<std::string> train, valid;
   std::optional<std::string> out;
-  bool resume = false, overwrite = false;
+  bool resume = false, overwrite = false, dry_run = false;
   std::optional<Index> seed, max_steps, threads;
   std::optional<Seconds> max_time;
   Verbosity verbosity;
@@ -28,13 +28,15 @@ struct TrainArguments {
 // What a run starts from: a config, and when resumed the checkpoint and tokenizer of before.
 struct Start {
   config::Config config;
-  std::string path;                                // of the run
-  std::unique_ptr<train::RunDirectory> directory;  // null until a new run is ready to be created
-  std::unique_ptr<train::ModelFile> checkpoint;    // null for a new run
-  std::unique_ptr<text::Tokenizer> tokenizer;      // null for a new run
+  std::string path;  // of the run
+  // Null until a new run is ready to be created, and in a dry run.
+  std::unique_ptr<train::RunDirectory> directory;
+  std::unique_ptr<train::ModelFile> checkpoint;  // null for a new run
+  std::unique_ptr<text::Tokenizer> tokenizer;    // null for a new run
 };
 
-// Error kUsage, kNoInput, kBadData, kExists. Changes nothing; a run that is resumed is locked.
+// Error kUsage, kNoInput, kBadData, kExists. Changes nothing; a run that is resumed is locked,
+// unless it is only a dry run, which refuses one that is.
 Start start_run(const TrainArguments& arguments);
 
 // A resumed run must find what it left: the same texts, cut and numbered as before. Error kBadData.

@@ -9,7 +9,8 @@ namespace sluice::config {
 RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& config,
                      std::unique_ptr<text::Tokenizer> tokenizer,
                      const std::function<void(const std::string&)>& note,
-                     const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
+                     const std::function<void(std::uint64_t, std::uint64_t)>& progress,
+                     text::Cache cache) {
   if (data.train.empty()) {
     throw Error(ExitCode::kUsage,
                 "data.train: no training text (expected a file); try --train my.txt");
@@ -28,10 +29,11 @@ RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& 
   if (tokenizer == nullptr) {
     tokenizer = text::train_tokenizer(data.train, train_lines, config, data.unk_in_text);
   }
-  const std::string cache = data.cache_dir.value_or("");
-  text::TokenFile train = text::tokenize(data.train, train_lines, *tokenizer, cache, progress);
-  text::TokenFile valid =
-      text::tokenize(split ? data.train : data.valid, valid_lines, *tokenizer, cache, progress);
+  const auto encode = [&](const std::vector<std::string>& files, text::LineRange lines) {
+    return text::tokenize(files, lines, *tokenizer, data.cache_dir.value_or(""), progress, cache);
+  };
+  text::TokenFile train = encode(data.train, train_lines);
+  text::TokenFile valid = encode(split ? data.train : data.valid, valid_lines);
   text::Permutation permutation = text::Permutation::by_frequency(train.frequencies());
   return {std::move(tokenizer), std::move(train), std::move(valid), std::move(permutation)};
 }

@@ -7,8 +7,6 @@
 namespace sluice::eval {
 namespace {
 
-constexpr std::size_t kWindow = 1024;
-
 double ratio(double sum, std::uint64_t count) { return sum / static_cast<double>(count); }
 
 }  // namespace
@@ -53,7 +51,7 @@ void Evaluator::add(const std::vector<int>& ids, const std::vector<bool>& oov) {
     targets_.push_back(previous_ = permutation_.to_model(ids[i]));
     oov_.push_back(!oov.empty() && oov[i]);
     // Windows fill up whatever the lines: the cost does not depend on how the text is cut.
-    if (targets_.size() == kWindow) flush();
+    if (targets_.size() == static_cast<std::size_t>(kWindow)) flush();
   }
 }
 

@@ -13,6 +13,7 @@
 #include "encoded_corpus.h"
 #include "sluice/base/error.h"
 #include "sluice/base/file.h"
+#include "sluice/base/output_place.h"
 #include "sluice/base/printable.h"
 #include "sluice/formats/safetensors.h"
 #include "token_format.h"
@@ -166,9 +167,32 @@ void TokenFile::verify() const {
   state_->reader.verify();
 }
 
+namespace {
+
+// Encodes the text and writes its token file into `directory`, where the ids meanwhile take their
+// space twice. corpus_hash: what the text must have; nothing for a pipe.
+TokenFile encode_into(const std::string& directory, const std::vector<std::string>& files,
+                      LineRange range, const Tokenizer& tokenizer,
+                      const std::optional<std::uint64_t>& corpus_hash,
+                      const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
+  EncodedCorpus encoded(tokenizer, range, directory);
+  encoded.encode(files, progress);
+  const TokenFileHeader& header = encoded.header();
+  if (corpus_hash && *corpus_hash != header.corpus_hash) {
+    throw Error(ExitCode::kBadData,
+                "{}: the text changed while it was read (expected checksum {}, found {})",
+                corpus_name(files), to_hex(*corpus_hash), to_hex(header.corpus_hash));
+  }
+  const std::string path = cache_path(directory, header.corpus_hash, header.tokenizer_hash, range);
+  encoded.write(path);
+  return TokenFile(path);
+}
+
+}  // namespace
+
 TokenFile tokenize(const std::vector<std::string>& files, LineRange range,
                    const Tokenizer& tokenizer, const std::string& cache_dir,
-                   const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
+                   const std::function<void(std::uint64_t, std::uint64_t)>& progress, Cache cache) {
   const std::string directory = cache_dir.empty() ? default_cache_dir() : cache_dir;
   std::optional<std::uint64_t> corpus_hash;  // unknown for pipes, which are read once
   if (all_regular(files)) {
@@ -177,20 +201,14 @@ TokenFile tokenize(const std::vector<std::string>& files, LineRange range,
     if (auto cached = find_cached(path, *corpus_hash, tokenizer, range)) return *cached;
   }
   try {
+    if (cache == Cache::kReadOnly) {
+      check_creatable(directory);
+      const TemporaryDirectory temporary;
+      return encode_into(temporary.path(), files, range, tokenizer, corpus_hash, progress);
+    }
     make_directories(directory);
     sweep_cache(directory);
-    EncodedCorpus encoded(tokenizer, range, directory);
-    encoded.encode(files, progress);
-    const TokenFileHeader& header = encoded.header();
-    if (corpus_hash && *corpus_hash != header.corpus_hash) {
-      throw Error(ExitCode::kBadData,
-                  "{}: the text changed while it was read (expected checksum {}, found {})",
-                  corpus_name(files), to_hex(*corpus_hash), to_hex(header.corpus_hash));
-    }
-    const std::string path =
-        cache_path(directory, header.corpus_hash, header.tokenizer_hash, range);
-    encoded.write(path);
-    return TokenFile(path);
+    return encode_into(directory, files, range, tokenizer, corpus_hash, progress);
   } catch (const Error& error) {
     if (error.code() != ExitCode::kOutput) throw;
     throw Error(ExitCode::kOutput, "{}; set data.cache_dir to a folder with room to write",

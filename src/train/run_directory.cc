@@ -63,6 +63,19 @@ void remove_file(const fs::path& path) {
   throw Error(ExitCode::kOutput, "{}: cannot be removed: {}", path.string(), std::strerror(errno));
 }
 
+// What a lock says about who holds it.
+std::string holder_of(int lock) {
+  char text[200] = {};
+  const ssize_t length = ::pread(lock, text, sizeof text - 1, 0);
+  std::string name(text, static_cast<std::size_t>(std::max<ssize_t>(length, 0)));
+  name.erase(std::min(name.find('\n'), name.size()));
+  return name.empty() ? "unknown" : printable(name);
+}
+
+Error is_locked(const std::string& path, const std::string& holder) {
+  return Error(ExitCode::kExists, "{}: another process trains here ({})", path, holder);
+}
+
 }  // namespace
 
 bool RunDirectory::is_run(const std::string& path) {
@@ -116,10 +129,23 @@ RunDirectory RunDirectory::open_new(const std::string& path, bool overwrite) {
   return run;
 }
 
+void RunDirectory::check_existing(const std::string& path) {
+  if (is_run(path)) return;
+  throw Error(ExitCode::kNoInput, "{}: not a run (expected a directory with checkpoints)", path);
+}
+
+void RunDirectory::check_unlocked(const std::string& path) {
+  // Reading is enough to try a lock; it ends with the descriptor.
+  const int lock = ::open((path + "/lock").c_str(), O_RDONLY | O_CLOEXEC);
+  if (lock < 0) return;
+  const bool busy = ::flock(lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  const std::string holder = busy ? holder_of(lock) : "";
+  ::close(lock);
+  if (busy) throw is_locked(path, holder);
+}
+
 RunDirectory RunDirectory::open_existing(const std::string& path) {
-  if (!is_run(path)) {
-    throw Error(ExitCode::kNoInput, "{}: not a run (expected a directory with checkpoints)", path);
-  }
+  check_existing(path);
   RunDirectory run(path);
   run.lock();
   run.sweep_temporary_files();
@@ -144,12 +170,7 @@ void RunDirectory::lock() {
   }
   if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) throw Error(ExitCode::kOutput, "{}: {}", file, std::strerror(errno));
-    char holder[200] = {};
-    const ssize_t length = ::pread(lock_, holder, sizeof holder - 1, 0);
-    std::string name(holder, static_cast<std::size_t>(std::max<ssize_t>(length, 0)));
-    name.erase(std::min(name.find('\n'), name.size()));
-    throw Error(ExitCode::kExists, "{}: another process trains here ({})", path_,
-                name.empty() ? "unknown" : printable(name));
+    throw is_locked(path_, holder_of(lock_));
   }
   char host[65] = {};
   ::gethostname(host, sizeof host - 1);

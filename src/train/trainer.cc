@@ -9,6 +9,7 @@
 #include "sluice/base/error.h"
 #include "sluice/optim/optimizer.h"
 #include "sluice/optim/schedule.h"
+#include "sluice/train/plan.h"
 
 namespace sluice::train {
 
@@ -59,26 +60,15 @@ Trainer::Outcome Trainer::run() {
 }
 
 double Trainer::estimate_seconds() {
-  run_.batches.load(state_.samples, batch_);
-  double forward = 0;
-  for (int pass = 0; pass < 3; ++pass) {
-    // The first one is slow: it touches memory that nobody has touched before.
-    const auto begin = Clock::now();
-    run_.model.forward(batch_.inputs, batch_.targets, *memory_);
-    forward = std::chrono::duration<double>(Clock::now() - begin).count();
-  }
-  // Backward is two more products for each of forward's.
-  const double step_seconds = 3 * forward * static_cast<double>(run_.train.accumulate_steps);
+  const double forward = time_forward(run_.model, run_.batches, state_.samples, batch_, *memory_);
   const double step_progress = progress(1) - progress(0);
   double seconds = run_.train.max_time ? run_.train.max_time->value - state_.elapsed_seconds
                                        : std::numeric_limits<double>::infinity();
   if (step_progress > 0) {
     const double steps = std::max(0.0, 1 - progress(0)) / step_progress;
-    const double validations = steps / static_cast<double>(run_.train.eval_every) + 1;
     const double tokens = static_cast<double>(run_.batch_size * run_.tokens_per_sample);
-    seconds = std::min(seconds, steps * step_seconds + validations * forward *
-                                                           static_cast<double>(run_.valid.size()) /
-                                                           tokens);
+    const double valid_batches = static_cast<double>(run_.valid.size()) / tokens;
+    seconds = std::min(seconds, seconds_of(run_.train, steps, forward, valid_batches));
   }
   return std::max(0.0, seconds);
 }

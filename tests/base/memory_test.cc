@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <limits>
 #include <string>
+#include <vector>
 
 #include "sluice/base/error.h"
 
@@ -22,6 +23,20 @@ TEST_CASE("Memory: what fits is granted, what does not is refused with both size
       CHECK(std::string(error.what()).find("a test") != std::string::npos);
     }
   }
+}
+
+TEST_CASE("Memory: what is touched is resident, and the peak remembers it", "[base]") {
+  constexpr std::size_t kBytes = std::size_t{64} << 20;
+  const ResidentMemory before = resident_memory();
+  {
+    const std::vector<char> touched(kBytes, 1);
+    const ResidentMemory with = resident_memory();
+    CHECK(static_cast<double>(with.now - before.now) > 0.9 * kBytes);
+    CHECK(with.peak >= with.now);
+  }
+  const ResidentMemory after = resident_memory();
+  CHECK(static_cast<double>(after.now) < static_cast<double>(before.now) + 0.5 * kBytes);
+  CHECK(static_cast<double>(after.peak - before.now) > 0.9 * kBytes);
 }
 
 }  // namespace

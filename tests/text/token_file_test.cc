@@ -326,6 +326,39 @@ TEST_CASE("TokenFile: a cache that cannot be written names data.cache_dir", "[te
               [&] { tokenize({file}, {}, *tokenizer, file + "/cache", nullptr); });
 }
 
+TEST_CASE("TokenFile: a cache that is only read is used, and else nothing is left", "[text]") {
+  const ScratchFolder folder;
+  const ScratchFolder temporary;
+  REQUIRE(::setenv("TMPDIR", temporary.path("").c_str(), 1) == 0);
+  const auto file = folder.write("text", "text\n");
+  const auto tokenizer = train(TokenizerType::kByte, "");
+  const std::string cache = folder.path("cache");
+  const auto read_only = [&] {
+    return ids_of(tokenize({file}, {}, *tokenizer, cache, nullptr, Cache::kReadOnly));
+  };
+  const std::vector<int> ids = read_only();
+  CHECK(!std::filesystem::exists(cache));
+  CHECK(temporary.names("").empty());
+  CHECK(ids_of(tokenize({file}, {}, *tokenizer, cache, nullptr)) == ids);
+  // Found there: not encoded again.
+  int encoded = 0;
+  tokenize(
+      {file}, {}, *tokenizer, cache, [&](std::uint64_t, std::uint64_t) { ++encoded; },
+      Cache::kReadOnly);
+  CHECK(encoded == 0);
+  const std::string kept = only_file(folder, "cache");
+  const auto changed = std::filesystem::last_write_time(kept);
+  folder.write("text", "other\n");
+  CHECK(read_only() != ids);
+  CHECK(only_file(folder, "cache") == kept);
+  CHECK(std::filesystem::last_write_time(kept) == changed);
+  check_error(ExitCode::kOutput, {file, "data.cache_dir"}, [&] {
+    tokenize({file}, {}, *tokenizer, file + "/cache", nullptr, Cache::kReadOnly);
+  });
+  CHECK(temporary.names("").empty());
+  ::unsetenv("TMPDIR");
+}
+
 TEST_CASE("TokenFile: a full disk leaves the cache as it was", "[text]") {
   class FailingFileSystem final : public FileSystem {
    public:

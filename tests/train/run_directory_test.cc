@@ -57,6 +57,24 @@ TEST_CASE("RunDirectory: the lock ends with its holder, and moves with it", "[tr
   CHECK_NOTHROW(RunDirectory::open_existing(path));
 }
 
+TEST_CASE("RunDirectory: a dry run sees a lock without leaving a mark", "[train]") {
+  const TempDir folder;
+  const std::string path = folder / "run";
+  CHECK_NOTHROW(RunDirectory::check_unlocked(path));
+  check_error(ExitCode::kNoInput, {path, "not a run"}, [&] { RunDirectory::check_existing(path); });
+  std::string before;
+  {
+    const RunDirectory run = RunDirectory::open_new(path, false);
+    before = read_text(path + "/lock");
+    check_error(ExitCode::kExists, {path, "another process trains here"},
+                [&] { RunDirectory::check_unlocked(path); });
+  }
+  CHECK_NOTHROW(RunDirectory::check_unlocked(path));
+  CHECK_NOTHROW(RunDirectory::check_existing(path));
+  CHECK(read_text(path + "/lock") == before);
+  CHECK_NOTHROW(RunDirectory::open_existing(path));
+}
+
 TEST_CASE("RunDirectory: a used directory is refused with the line that resumes it", "[train]") {
   const TempDir folder;
   const std::string path = finished_run(folder);

@@ -14,4 +14,11 @@ std::uint64_t usable_memory();
 // asked for may overflow every integer.
 void require_memory(double bytes, std::string_view purpose);
 
+// Bytes of memory that this process holds now, and the most that it ever held; 0 where the system
+// does not say.
+struct ResidentMemory {
+  std::uint64_t now = 0, peak = 0;
+};
+ResidentMemory resident_memory();
+
 }  // namespace sluice

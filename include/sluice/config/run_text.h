@@ -22,10 +22,12 @@ struct RunText {
 // `note(text)` tells the user what was decided, `progress(done, total)` how far the encoding of a
 // text is, in bytes; neither is null.
 // `tokenizer`: the one of a model that goes on, else null and one is trained on the training lines.
+// `cache`: as for text::tokenize().
 // Errors: kUsage without training text; kNoInput and kBadData about the files.
 RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& config,
                      std::unique_ptr<text::Tokenizer> tokenizer,
                      const std::function<void(const std::string&)>& note,
-                     const std::function<void(std::uint64_t, std::uint64_t)>& progress);
+                     const std::function<void(std::uint64_t, std::uint64_t)>& progress,
+                     text::Cache cache = text::Cache::kKeep);
 
 }  // namespace sluice::config

@@ -13,6 +13,9 @@
 
 namespace sluice::eval {
 
+// Tokens that are scored in one pass: what the memory of an evaluation depends on.
+inline constexpr Index kWindow = 1024;
+
 // What was scored, as sums; every figure is a quotient of these.
 struct Totals {
   double nats = 0, squared_nats = 0;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -16,6 +17,8 @@ namespace sluice::kernels {
 class SoftmaxTape {
  public:
   virtual ~SoftmaxTape() = default;
+  // That it takes now; 0 where the backend does not say.
+  virtual std::size_t bytes() const { return 0; }
 };
 
 // The seam between layers and kernels: whole passes over a batch, on memory whose layout only the

@@ -50,6 +50,12 @@ class GatedConvLm {
     void carry_context(const State& from);
     void clear_context();
     const kernels::RowMap& map() const { return workspace_.map(); }
+    // Bytes of the activations and their gradients, and of what the softmax kept in the largest
+    // forward so far.
+    double activation_bytes() const { return workspace_.bytes(); }
+    double softmax_bytes() const {
+      return tape_ == nullptr ? 0 : static_cast<double>(tape_->bytes());
+    }
     // What the softmax reads, [B, T, last width].
     const kernels::Activations& hidden() const { return *output_->dropped; }
 

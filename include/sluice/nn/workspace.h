@@ -34,6 +34,8 @@ class Workspace {
   enum class Gradient { kStream, kProduct, kProjection };
   kernels::Activations* gradient(Index channels, Gradient kind, std::size_t turn);
 
+  // Of all arrays so far, without the padding of a layout.
+  double bytes() const { return bytes_; }
   const std::vector<kernels::Activations*>& operands() const { return operands_; }
 
  private:

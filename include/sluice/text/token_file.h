@@ -44,6 +44,9 @@ class TokenFile {
   std::shared_ptr<const State> state_;
 };
 
+// Whether tokenize() may leave a token file behind.
+enum class Cache { kKeep, kReadOnly };
+
 // Token file of the text in `cache_dir` (created if need be; empty: default_cache_dir()). Reused
 // when one for the same text, range and tokenizer is there and its checksums hold, else encoded and
 // written atomically, in bounded memory; meanwhile the ids take their space in `cache_dir` twice.
@@ -51,9 +54,12 @@ class TokenFile {
 // the total is 0 for pipes. Errors: as read_corpus, and kBadData when the range holds no line or
 // nothing but line ends, or a file changes while it is read; kOutput, naming data.cache_dir, when
 // the cache cannot be written.
+// Cache::kReadOnly uses what the cache holds but leaves nothing anywhere: a text that is not there
+// is encoded into the system's temporary directory, in a file that goes with the TokenFile.
 TokenFile tokenize(const std::vector<std::string>& files, LineRange range,
                    const Tokenizer& tokenizer, const std::string& cache_dir,
-                   const std::function<void(std::uint64_t, std::uint64_t)>& progress);
+                   const std::function<void(std::uint64_t, std::uint64_t)>& progress,
+                   Cache cache = Cache::kKeep);
 
 // $XDG_CACHE_HOME/sluice or ~/.cache/sluice. Error kOutput when the environment has neither.
 std::string default_cache_dir();

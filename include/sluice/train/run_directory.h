@@ -22,6 +22,9 @@ class RunDirectory {
   // (with overwrite: anything but a run), the text ending in the command that resumes it. What is
   // left of a run that never came to its first checkpoint counts as nothing.
   static void check_new(const std::string& path, bool overwrite);
+  // The same for open_existing, and whether a run that is there is locked: for a dry run.
+  static void check_existing(const std::string& path);
+  static void check_unlocked(const std::string& path);
   // Creates and locks; sweeps what a killed process left half-written, and a STOP meant for it.
   // Error kExists, kOutput.
   static RunDirectory open_new(const std::string& path, bool overwrite);

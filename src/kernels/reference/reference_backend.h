@@ -79,6 +79,11 @@ struct BlockTape : SoftmaxTape {
   double log_probability(std::size_t row, Real logit) const {
     return static_cast<double>(logit) - static_cast<double>(max[row]) - log_sum[row];
   }
+  std::size_t bytes() const override {
+    std::size_t numbers = block_max.size() + target_logit.size() + max.size() + 2 * log_sum.size();
+    for (const AlignedBuffer& panel : panels) numbers += static_cast<std::size_t>(panel.size());
+    return numbers * sizeof(Real);
+  }
   void resize(Index rows, const Chunks& panels_of, bool keep_panels);
 };
 

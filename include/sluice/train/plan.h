@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+
+#include "sluice/model/gated_conv_lm.h"
+#include "sluice/text/batcher.h"
+#include "sluice/train/train_config.h"
+#include "sluice/train/train_state.h"
+
+// What a run will need, told from its own objects before its first step.
+namespace sluice::train {
+
+// Bytes at the most demanding moment of a run. Arrays are counted; what cannot be (program, text,
+// the kernels' scratch) is what this process holds beyond them.
+struct MemoryPlan {
+  double values = 0, gradients = 0, states = 0, averages = 0;  // of the parameters
+  double activations = 0, softmax = 0;                         // of a training batch
+  double evaluation = 0;  // beside them: activations of a validation, or the buffer of a save
+  double rest = 0;
+  double total() const;
+};
+// To be asked after a forward pass on `batch`, before the first validation.
+MemoryPlan plan_memory(const model::GatedConvLm& network, const model::GatedConvLm::State& batch,
+                       std::uint64_t valid_tokens);
+
+// Steps until max_steps or max_epochs ends the run; infinite when only time does. last_sample: with
+// which max_epochs ends.
+double steps_left(const TrainConfig& config, const TrainState& state, std::uint64_t last_sample,
+                  Index samples_per_step);
+// Seconds of one forward pass on the batch that begins with `sample`, once its memory is in use.
+double time_forward(const model::GatedConvLm& network, const text::StreamBatcher& batches,
+                    std::uint64_t sample, text::Batch& batch, model::GatedConvLm::State& memory);
+// Seconds of so many steps with their validations, each as long as `valid_batches` forward passes.
+double seconds_of(const TrainConfig& config, double steps, double forward, double valid_batches);
+
+}  // namespace sluice::train

@@ -1,0 +1,89 @@
+#include "sluice/train/plan.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+
+#include "sluice/base/memory.h"
+#include "sluice/eval/evaluation.h"
+
+namespace sluice::train {
+namespace {
+
+using kernels::Array;
+
+double real_bytes(Index numbers) { return static_cast<double>(numbers) * sizeof(Real); }
+
+// Whole windows, and what the last one is short of a whole (model/stream.h keeps both).
+double evaluation_bytes(const model::GatedConvLm& network, std::uint64_t tokens) {
+  const auto window = static_cast<std::uint64_t>(eval::kWindow);
+  const auto bytes = [&](std::uint64_t time) {
+    return network.state(1, static_cast<Index>(time), false)->activation_bytes();
+  };
+  return (tokens >= window ? bytes(window) : 0) +
+         (tokens % window > 0 ? bytes(tokens % window) : 0);
+}
+
+}  // namespace
+
+double MemoryPlan::total() const {
+  return values + gradients + states + averages + activations + softmax + evaluation + rest;
+}
+
+MemoryPlan plan_memory(const model::GatedConvLm& network, const model::GatedConvLm::State& batch,
+                       std::uint64_t valid_tokens) {
+  // First, because what follows takes memory itself.
+  const double resident = static_cast<double>(resident_memory().now);
+  const nn::ParameterStore& store = network.parameters();
+  Index stored = 0, largest = 0;
+  for (const nn::Parameter& parameter : store.parameters()) {
+    stored += parameter.stored;
+    largest = std::max(largest, parameter.elements());
+  }
+  const auto of = [&](Array array) { return store.arrays().has(array) ? real_bytes(stored) : 0; };
+  MemoryPlan plan = {.values = of(Array::kValue),
+                     .gradients = of(Array::kGradient),
+                     .states = of(Array::kState0) + of(Array::kState1),
+                     .averages = of(Array::kAverage),
+                     .activations = batch.activation_bytes(),
+                     .softmax = batch.softmax_bytes()};
+  plan.rest = std::max(0.0, resident - plan.total());
+  // A validation has gone when a file is written, tensor by tensor.
+  plan.evaluation = std::max(evaluation_bytes(network, valid_tokens), real_bytes(largest));
+  return plan;
+}
+
+double steps_left(const TrainConfig& config, const TrainState& state, std::uint64_t last_sample,
+                  Index samples_per_step) {
+  double steps = std::numeric_limits<double>::infinity();
+  if (config.max_steps) steps = static_cast<double>(*config.max_steps - state.step);
+  if (config.max_epochs) {
+    const double samples = static_cast<double>(last_sample) - static_cast<double>(state.samples);
+    steps = std::min(steps, std::ceil(samples / static_cast<double>(samples_per_step)));
+  }
+  return std::max(0.0, steps);
+}
+
+double time_forward(const model::GatedConvLm& network, const text::StreamBatcher& batches,
+                    std::uint64_t sample, text::Batch& batch, model::GatedConvLm::State& memory) {
+  using Clock = std::chrono::steady_clock;
+  batches.load(sample, batch);
+  double seconds = 0;
+  // The first pass is slow: it touches memory that nobody has touched before.
+  for (int pass = 0; pass < 3; ++pass) {
+    const auto begin = Clock::now();
+    network.forward(batch.inputs, batch.targets, memory);
+    seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  }
+  return seconds;
+}
+
+double seconds_of(const TrainConfig& config, double steps, double forward, double valid_batches) {
+  // Backward is two more products for each of forward's.
+  const double step = 3 * forward * static_cast<double>(config.accumulate_steps);
+  const double validations = steps / static_cast<double>(config.eval_every) + 1;
+  return steps * step + validations * forward * valid_batches;
+}
+
+}  // namespace sluice::train

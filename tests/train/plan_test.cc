@@ -1,0 +1,97 @@
+#include "sluice/train/plan.h"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+
+#include "sluice/eval/evaluation.h"
+#include "tests/support/model_bench.h"
+
+namespace sluice::train {
+namespace {
+
+using kernels::Array;
+using testing::block;
+using testing::ModelBench;
+using testing::tiny_config;
+using testing::token_batch;
+
+// Large enough for its arrays to be what a process holds.
+const model::ModelConfig& medium() {
+  static const model::ModelConfig config =
+      tiny_config(64, {block({{.kernel = 4, .channels = 128}}, 4)});
+  return config;
+}
+constexpr Index kWords = 3000, kSequences = 4, kTime = 128;
+
+MemoryPlan plan_of(kernels::ArraySet arrays, std::uint64_t valid_tokens) {
+  ModelBench bench(medium(), kWords, 1, arrays);
+  const auto state = bench.model.state(kSequences, kTime, true);
+  const auto batch = token_batch(kSequences, kTime, kWords, 1);
+  bench.model.forward(batch.inputs, batch.targets, *state);
+  return plan_memory(bench.model, *state, valid_tokens);
+}
+
+TEST_CASE("plan_memory: arrays of the parameters, each where it is kept", "[train]") {
+  const ModelBench bench(medium(), kWords);
+  const double one = 4.0 * static_cast<double>(bench.model.parameters().elements());
+  const MemoryPlan values = plan_of({Array::kValue}, 100);
+  CHECK(values.values == one);
+  CHECK(values.gradients == 0);
+  CHECK(values.states == 0);
+  CHECK(values.averages == 0);
+  const MemoryPlan nag = plan_of(kernels::training_arrays(kernels::UpdateKind::kNag, false), 100);
+  CHECK(nag.gradients == one);
+  CHECK(nag.states == one);
+  const MemoryPlan adam = plan_of(kernels::training_arrays(kernels::UpdateKind::kAdam, true), 100);
+  CHECK(adam.states == 2 * one);
+  CHECK(adam.averages == one);
+}
+
+TEST_CASE("plan_memory: activations, softmax and the evaluation beside them", "[train]") {
+  const MemoryPlan plan = plan_of(testing::kTrainingArrays, 10 * eval::kWindow + 1);
+  const double rows = kSequences * (kTime + 3);
+  // Per layer at least x, its dropped form, h and sigma.
+  CHECK(plan.activations > 4 * rows * 128 * 4 * 4);
+  // The exponentials of all words for each row but the context before the first.
+  CHECK(plan.softmax >= 4 * kSequences * kTime * kWords);
+  CHECK(plan.softmax <= 4.1 * rows * kWords);
+  const ModelBench bench(medium(), kWords);
+  const auto window = [&](Index time) {
+    return bench.model.state(1, time, false)->activation_bytes();
+  };
+  CHECK(plan.evaluation == window(eval::kWindow) + window(1));
+  CHECK(plan_of(testing::kTrainingArrays, 2 * eval::kWindow).evaluation == window(eval::kWindow));
+  // A short text needs less than the buffer in which the largest tensor is saved.
+  CHECK(plan_of(testing::kTrainingArrays, 10).evaluation == 4.0 * kWords * 128);
+  CHECK(plan.total() == plan.values + plan.gradients + plan.states + plan.activations +
+                            plan.softmax + plan.evaluation + plan.rest);
+  CHECK(plan.rest > 1e6);
+}
+
+TEST_CASE("steps_left: the first of the limits, less what is done", "[train]") {
+  TrainConfig config;
+  TrainState state;
+  CHECK(std::isinf(steps_left(config, state, 0, 8)));
+  config.max_steps = 100;
+  CHECK(steps_left(config, state, 0, 8) == 100);
+  config.max_epochs = 2;
+  CHECK(steps_left(config, state, 401, 8) == 51);  // the last step may begin just before the end
+  CHECK(steps_left(config, state, 4000, 8) == 100);
+  state.step = 30;
+  state.samples = 240;
+  CHECK(steps_left(config, state, 401, 8) == 21);
+  CHECK(steps_left(config, state, 4000, 8) == 70);
+  state.step = 101;
+  CHECK(steps_left(config, state, 4000, 8) == 0);
+}
+
+TEST_CASE("seconds_of: three passes for a micro-batch, one validation more than intervals",
+          "[train]") {
+  TrainConfig config;
+  config.accumulate_steps = 2;
+  config.eval_every = 50;
+  CHECK(seconds_of(config, 100, 0.5, 10) == 100 * 3 * 0.5 * 2 + (2 + 1) * 0.5 * 10);
+}
+
+}  // namespace
+}  // namespace sluice::train
