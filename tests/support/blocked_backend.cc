@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tests/support/blocked_junction.h"
+#include "tests/support/blocked_statistics.h"
 
 namespace sluice::testing {
 namespace blocked {
@@ -254,6 +255,10 @@ class BlockedBackend : public Backend {
     }
   }
 
+  GateStatistics gate_statistics(const Junction& junction) override {
+    return blocked::gate_statistics(junction);
+  }
+  double squared_norm(const Activations& x) override { return blocked::squared_norm(x); }
   double squared_norm(const Weights& weights) override {
     double sum = 0;
     each_number(weights,

@@ -8,6 +8,7 @@
 #include "sluice/base/thread_pool.h"
 #include "sluice/kernels/activations.h"
 #include "sluice/kernels/junction.h"
+#include "sluice/kernels/statistics.h"
 #include "sluice/kernels/update.h"
 #include "sluice/kernels/weights.h"
 
@@ -75,6 +76,11 @@ class Backend {
   // Log-probabilities of all words after the given tokens (i in [0, B*T)): out [tokens, V].
   virtual void log_probabilities(const Activations& x, const Weights& table,
                                  std::span<const Index> tokens, std::span<Real> out) = 0;
+
+  // What a run's log tells of a layer, between forward and the end of backward: of the gate that
+  // wrote `saved`, and the squared norm of all channels of all tokens.
+  virtual GateStatistics gate_statistics(const Junction& junction) = 0;
+  virtual double squared_norm(const Activations& x) = 0;
 
   // |dL/dv|^2 + |dL/dg|^2 + |dL/db|^2 of the true gradient, unscaled.
   virtual double squared_norm(const Weights& weights) = 0;

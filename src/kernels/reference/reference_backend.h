@@ -151,6 +151,8 @@ class ReferenceBackend : public Backend {
                         Weights& table, Junction& below, Into into) override;
   void log_probabilities(const Activations& x, const Weights& table, std::span<const Index> tokens,
                          std::span<Real> out) override;
+  GateStatistics gate_statistics(const Junction& junction) override;
+  double squared_norm(const Activations& x) override;
   double squared_norm(const Weights& weights) override;
   void update(Weights& weights, const UpdateRule& rule) override;
   void discard_gradient(Weights& weights) override;
