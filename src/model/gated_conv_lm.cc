@@ -165,12 +165,16 @@ Loss GatedConvLm::forward(std::span<const int> inputs, std::span<const int> targ
   return loss;
 }
 
-void GatedConvLm::backward(std::span<const int> inputs, std::span<const int> targets,
-                           State& state) {
+void GatedConvLm::backward(std::span<const int> inputs, std::span<const int> targets, State& state,
+                           const BackwardObserver& observe) {
   backend().softmax_backward(*state.tape_, state.hidden(), targets, output_.weights(),
                              *state.output_, Into::kClose);
   for (std::size_t i = blocks_.size(); i-- > 0;) {
-    blocks_[i].backward(state.boundaries_[i + 1], state.boundaries_[i], state.caches_[i]);
+    nn::ResidualBlock::Observer layers;
+    if (observe != nullptr) {
+      layers = [&](std::size_t layer, const Junction& out) { observe(i, layer, out); };
+    }
+    blocks_[i].backward(state.boundaries_[i + 1], state.boundaries_[i], state.caches_[i], layers);
   }
   const Junction* first = &state.boundaries_.front();
   if (input_projection_ != nullptr) {

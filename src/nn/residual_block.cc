@@ -62,15 +62,16 @@ void ResidualBlock::forward(Junction& in, Junction& out, Cache& cache) const {
   }
 }
 
-void ResidualBlock::backward(Junction& out, Junction& in, Cache& cache) {
+void ResidualBlock::backward(Junction& out, Junction& in, Cache& cache, const Observer& observe) {
   if (projection_ != nullptr) {
     kernels::Backend& backend = projection_->backend();
     backend.conv_backward_weights(*in.plain, *out.dresidual, projection_->weights());
     backend.conv_backward_data(*out.dresidual, projection_->weights(), in, Into::kDy);
   }
   for (std::size_t i = layers_.size(); i-- > 0;) {
-    layers_[i].backward(i + 1 == layers_.size() ? out : cache.inner[i],
-                        i == 0 ? in : cache.inner[i - 1]);
+    Junction& behind = i + 1 == layers_.size() ? out : cache.inner[i];
+    if (observe != nullptr) observe(i, behind);
+    layers_[i].backward(behind, i == 0 ? in : cache.inner[i - 1]);
   }
 }
 

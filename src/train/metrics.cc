@@ -13,6 +13,8 @@
 namespace sluice::train {
 namespace {
 
+using Json = nlohmann::ordered_json;
+
 constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 32;
 
 // Whether a row of an earlier process belongs before the checkpoint.
@@ -20,6 +22,22 @@ bool keep(const std::string& line, std::int64_t step, std::int64_t validated_ste
   const auto row = nlohmann::json::parse(line, nullptr, false);
   if (!row.is_object() || !row.contains("step") || !row["step"].is_number_integer()) return false;
   return row["step"] <= (row.contains("valid_loss") ? validated_step : step);
+}
+
+Json to_object(const MetricsRow& row) {
+  Json json = Json::object();
+  for (const auto& [key, value] : row) {
+    const bool whole = std::nearbyint(value) == value && std::abs(value) < 1e15;
+    const std::string_view name = key;
+    if (whole && (name == "step" || name == "bad_steps" || name == "valid_tokens")) {
+      json[key] = static_cast<std::int64_t>(value);
+    } else if (std::isfinite(value)) {
+      json[key] = value;
+    } else {
+      json[key] = nullptr;
+    }
+  }
+  return json;
 }
 
 }  // namespace
@@ -39,19 +57,14 @@ Metrics::Metrics(std::string path, std::int64_t step, std::int64_t validated_ste
 }
 
 bool Metrics::append(const MetricsRow& row) {
-  nlohmann::ordered_json json;
-  for (const auto& [key, value] : row) {
-    const bool whole = std::nearbyint(value) == value && std::abs(value) < 1e15;
-    const std::string_view name = key;
-    if (whole && (name == "step" || name == "bad_steps" || name == "valid_tokens")) {
-      json[key] = static_cast<std::int64_t>(value);
-    } else if (std::isfinite(value)) {
-      json[key] = value;
-    } else {
-      json[key] = nullptr;
-    }
-  }
-  pending_ += json.dump() + "\n";
+  pending_ += to_object(row).dump() + "\n";
+  return flush();
+}
+
+bool Metrics::append_flow(std::int64_t step, const FlowRow& flow) {
+  Json layers = Json::object();
+  for (const auto& [layer, row] : flow) layers[layer] = to_object(row);
+  pending_ += Json({{"step", step}, {"flow", layers}}).dump() + "\n";
   return flush();
 }
 

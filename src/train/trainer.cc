@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "sluice/base/error.h"
 #include "sluice/optim/optimizer.h"
@@ -80,19 +81,24 @@ void Trainer::step() {
   double nats = 0;
   Index targets = 0;
   std::uint64_t first_sequence = 0;
+  std::optional<Flow> flow;
+  if (run_.train.flow_every > 0 && (state_.step + 1) % run_.train.flow_every == 0) {
+    flow.emplace(run_.model);
+  }
   for (Index micro = 0; micro < run_.train.accumulate_steps; ++micro) {
     run_.batches.load(state_.samples, batch_);
     memory_->set_dropout(static_cast<std::uint64_t>(run_.train.seed),
                          static_cast<std::uint64_t>(state_.step), first_sequence);
     const model::Loss loss = run_.model.forward(batch_.inputs, batch_.targets, *memory_);
-    run_.model.backward(batch_.inputs, batch_.targets, *memory_);
+    run_.model.backward(batch_.inputs, batch_.targets, *memory_, flow ? flow->observer() : nullptr);
     nats += loss.nats;
     targets += loss.targets;
     first_sequence += static_cast<std::uint64_t>(run_.batch_size);
     state_.samples += static_cast<std::uint64_t>(run_.batch_size);
   }
-  const bool applied = apply(nats, targets, lr);
+  const bool applied = apply(nats, targets, lr, flow ? &*flow : nullptr);
   ++state_.step;
+  if (applied && flow) metrics_.append_flow(state_.step, flow->row());
   if (applied) {
     state_.interval_nats += nats;
     state_.interval_targets += targets;
@@ -109,7 +115,7 @@ void Trainer::step() {
 
 // One optimiser step, or none when loss or gradient is not finite: then nothing but counters
 // change.
-bool Trainer::apply(double nats, Index targets, double lr) {
+bool Trainer::apply(double nats, Index targets, double lr, Flow* flow) {
   nn::ParameterStore& store = run_.model.parameters();
   const double norm = std::sqrt(store.squared_gradient_norm()) / static_cast<double>(targets);
   if (!std::isfinite(nats) || !std::isfinite(norm)) {
@@ -123,7 +129,13 @@ bool Trainer::apply(double nats, Index targets, double lr) {
   state_.bad_in_a_row = 0;
   state_.last_grad_norm = norm;
   state_.last_lr = lr;
-  store.update(optim::update_rule(run_.optimizer, lr, targets, norm, ++state_.updates));
+  const kernels::UpdateRule rule =
+      optim::update_rule(run_.optimizer, lr, targets, norm, ++state_.updates);
+  if (flow != nullptr) {
+    flow->update(rule, targets);
+  } else {
+    store.update(rule);
+  }
   return true;
 }
 

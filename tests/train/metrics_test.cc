@@ -46,6 +46,30 @@ TEST_CASE("Metrics: what lies beyond the checkpoint is cut when a run goes on", 
   CHECK(read_text(path) == kept + "{\"step\":10,\"valid_loss\":1}\n");
 }
 
+TEST_CASE("Metrics: rows by layer, kept and cut with the step that they tell of", "[train]") {
+  const TempDir folder;
+  const std::string path = folder / "m.jsonl";
+  Metrics metrics(path, 0, 0);
+  const FlowRow flow = {
+      {"output", {{"grad_norm", 0.5}, {"update_ratio", std::numeric_limits<double>::quiet_NaN()}}},
+      {"embedding", {{"grad_norm", 1}}}};
+  for (const std::int64_t step : {5, 10}) {
+    CHECK(metrics.append_flow(step, flow));
+    CHECK(metrics.append({{"step", static_cast<double>(step)}, {"valid_loss", 1}}));
+  }
+  const std::string row =
+      ",\"flow\":{\"output\":{\"grad_norm\":0.5,\"update_ratio\":null},\"embedding\":"
+      "{\"grad_norm\":1.0}}}\n";
+  const std::string valid = ",\"valid_loss\":1.0}\n";
+  const std::string first = "{\"step\":5" + row + "{\"step\":5" + valid;
+  CHECK(read_text(path) == first + "{\"step\":10" + row + "{\"step\":10" + valid);
+  // Training rows go by the checkpoint's step, not by that of the last validation.
+  Metrics(path, 10, 5);
+  CHECK(read_text(path) == first + "{\"step\":10" + row);
+  Metrics(path, 9, 5);
+  CHECK(read_text(path) == first);
+}
+
 // Writes at most `room` bytes.
 class FullDisk : public FileSystem {
  public:

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -83,7 +84,11 @@ class GatedConvLm {
   void log_probabilities(const State& state, Index token, std::span<Real> out) const;
 
   // Adds the gradient of the sum of nats that forward() on the same batch returned.
-  void backward(std::span<const int> inputs, std::span<const int> targets, State& state);
+  // `observe`, if any, is shown the junction behind each gated layer while it holds its dz.
+  using BackwardObserver =
+      std::function<void(std::size_t block, std::size_t layer, const kernels::Junction& out)>;
+  void backward(std::span<const int> inputs, std::span<const int> targets, State& state,
+                const BackwardObserver& observe = nullptr);
 
  private:
   ModelConfig config_;

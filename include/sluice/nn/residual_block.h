@@ -1,6 +1,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -36,7 +37,10 @@ class ResidualBlock {
             std::size_t& turn, std::size_t block) const;
   void forward(kernels::Junction& in, kernels::Junction& out, Cache& cache) const;
   // out.dz and out.dresidual are there; adds to the gradients and closes `in`.
-  void backward(kernels::Junction& out, kernels::Junction& in, Cache& cache);
+  // `observe`, if any, is shown the junction behind each layer while it holds the layer's dz.
+  using Observer = std::function<void(std::size_t layer, const kernels::Junction& out)>;
+  void backward(kernels::Junction& out, kernels::Junction& in, Cache& cache,
+                const Observer& observe = nullptr);
   void initialise(std::uint64_t seed, double dropout);
 
   Index in() const { return in_; }

@@ -8,6 +8,7 @@
 #include "sluice/optim/optim_config.h"
 #include "sluice/text/batcher.h"
 #include "sluice/train/checkpoint.h"
+#include "sluice/train/flow.h"
 #include "sluice/train/metrics.h"
 #include "sluice/train/progress.h"
 #include "sluice/train/run_directory.h"
@@ -57,7 +58,8 @@ class Trainer {
 
  private:
   void step();
-  bool apply(double nats, Index targets, double lr);
+  // `flow` may be null.
+  bool apply(double nats, Index targets, double lr, Flow* flow);
   // False when stopped halfway; it is then done after the resume.
   bool validate();
   void save(bool must_succeed);
