@@ -97,6 +97,7 @@ void ParameterStore::discard_gradient() {
 
 void ParameterStore::swap_averages() {
   assert(arrays_.has(Array::kAverage));
+  for (const auto& weights : weights_) backend_.catch_up(*weights);
   for (Parameter& parameter : parameters_) {
     auto& of = parameter.slices.of;
     std::swap(of[static_cast<std::size_t>(Array::kValue)],

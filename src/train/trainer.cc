@@ -95,7 +95,7 @@ void Trainer::step() {
     memory_->set_dropout(static_cast<std::uint64_t>(run_.train.seed),
                          static_cast<std::uint64_t>(state_.step), first_sequence);
     const model::Loss loss = run_.model.forward(batch_.inputs, batch_.targets, *memory_);
-    run_.model.backward(batch_.inputs, batch_.targets, *memory_);
+    run_.model.backward(batch_.inputs, *memory_);
     nats += loss.nats;
     targets += loss.targets;
     first_sequence += static_cast<std::uint64_t>(run_.batch_size);

@@ -102,7 +102,7 @@ TEST_CASE("ParameterStore: a discarded gradient leaves no trace in the next", "[
   const auto state = subject.model.state(2, 5, true);
   const auto backward = [&] {
     subject.model.forward(batch.inputs, batch.targets, *state);
-    subject.model.backward(batch.inputs, batch.targets, *state);
+    subject.model.backward(batch.inputs, *state);
     return testing::read_all(subject.store(), Array::kGradient);
   };
   const std::vector<Real> once = backward();

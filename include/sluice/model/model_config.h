@@ -75,6 +75,7 @@ struct DropoutConfig {
   double embedding = 0.1;  // of embedding elements
   double layer = 0.1;      // of what each gated layer reads
   double output = 0.1;     // of what the softmax reads
+  double tail = 0.0;       // of what the words of an adaptive softmax's tails read
 
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor&& visit) {
@@ -82,6 +83,7 @@ struct DropoutConfig {
     visit("embedding", self.embedding, rate, "rate on the embedding");
     visit("layer", self.layer, rate, "rate on the input of each gated layer");
     visit("output", self.output, rate, "rate on the input of the softmax");
+    visit("tail", self.tail, rate, "adaptive: rate behind the projection of each tail");
   }
   bool operator==(const DropoutConfig&) const = default;
 };
@@ -143,9 +145,15 @@ struct ModelConfig {
 std::vector<BlockConfig> expanded_blocks(const ModelConfig& config);
 // Whether a linear layer stands between embedding and first block.
 bool has_input_projection(const ModelConfig& config);
-// Channels that the first block reads and that the output layer reads.
+// Channels that the first block reads and that the last one writes.
 Index first_width(const ModelConfig& config);
 Index last_width(const ModelConfig& config);
+// Whether a linear layer stands between the last block and the output; what the output reads.
+bool has_output_projection(const ModelConfig& config);
+Index output_width(const ModelConfig& config);
+// Output keys that do not fit each other or, when it is known, the vocabulary: Error kUsage naming
+// the key. Cutoffs that are still to be chosen fit.
+void check_output(const ModelConfig& config, std::optional<Index> vocabulary);
 // R = 1 + sum of (k-1) * dilation over all layers: how many inputs one prediction sees.
 Index receptive_field(const ModelConfig& config);
 // P = max of (k-1) * dilation: context rows that every activation keeps.
