@@ -115,6 +115,8 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
         bar.show(total > 0 ? part / static_cast<double>(total) : 0, "encoding the text");
       });
   bar.clear();
+  config::resolve_cutoffs(start.config, text,
+                          [](const std::string& note) { spdlog::info("{}", note); });
   if (start.checkpoint) check_continuity(*start.checkpoint, config, text);
   const text::StreamBatcher batches(text.train, text.permutation, text.tokenizer->end_of_line(),
                                     config.data.tokens_per_sample, config.data.batch_size,

@@ -89,6 +89,7 @@ void check_config(const Config& config) {
                 config.optimizer.lr, config.schedule.min_lr);
   }
   check_size(config.model);
+  model::check_output(config.model, std::nullopt);
   check_paths(config.data);
 }
 

@@ -1,8 +1,12 @@
 #include "sluice/config/run_text.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <functional>
 
 #include "sluice/base/error.h"
+#include "sluice/model/cutoffs.h"
 
 namespace sluice::config {
 
@@ -34,6 +38,27 @@ RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& 
       text::tokenize(split ? data.train : data.valid, valid_lines, *tokenizer, cache, progress);
   text::Permutation permutation = text::Permutation::by_frequency(train.frequencies());
   return {std::move(tokenizer), std::move(train), std::move(valid), std::move(permutation)};
+}
+
+void resolve_cutoffs(Config& config, const RunText& text,
+                     const std::function<void(const std::string&)>& note) {
+  model::OutputConfig& output = config.model.output;
+  if (output.type != model::OutputType::kAdaptive || output.cutoffs) return;
+  // In the order of model ids.
+  std::vector<std::uint64_t> counts = text.train.frequencies();
+  std::sort(counts.begin(), counts.end(), std::greater<>());
+  const model::CutoffShape shape = {
+      .width = model::output_width(config.model),
+      .tail_div = output.tail_div,
+      .tokens = config.data.batch_size * config.data.tokens_per_sample};
+  output.cutoffs = model::choose_cutoffs(shape, counts);
+  const double whole = model::adaptive_cost(shape, counts, {});
+  const double cost = model::adaptive_cost(shape, counts, *output.cutoffs);
+  note(output.cutoffs->empty()
+           ? fmt::format("cutoffs: none, a softmax over all {} words costs least", counts.size())
+           : fmt::format("cutoffs: {} of {} words, by the cost model {:.1f} times cheaper than a "
+                         "whole softmax; model.output.cutoffs sets others",
+                         fmt::join(*output.cutoffs, ", "), counts.size(), whole / cost));
 }
 
 }  // namespace sluice::config

@@ -28,4 +28,9 @@ RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& 
                      const std::function<void(const std::string&)>& note,
                      const std::function<void(std::uint64_t, std::uint64_t)>& progress);
 
+// Where the output's cutoffs are to be chosen, chooses them from the counts of the training text,
+// once: from here on they stand in the run's config.
+void resolve_cutoffs(Config& config, const RunText& text,
+                     const std::function<void(const std::string&)>& note);
+
 }  // namespace sluice::config
