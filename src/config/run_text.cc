@@ -54,11 +54,11 @@ void resolve_cutoffs(Config& config, const RunText& text,
   output.cutoffs = model::choose_cutoffs(shape, counts);
   const double whole = model::adaptive_cost(shape, counts, {});
   const double cost = model::adaptive_cost(shape, counts, *output.cutoffs);
-  note(output.cutoffs->empty()
-           ? fmt::format("cutoffs: none, a softmax over all {} words costs least", counts.size())
-           : fmt::format("cutoffs: {} of {} words, by the cost model {:.1f} times cheaper than a "
-                         "whole softmax; model.output.cutoffs sets others",
-                         fmt::join(*output.cutoffs, ", "), counts.size(), whole / cost));
+  if (output.cutoffs->empty()) return;  // a softmax over all words costs least
+  note(fmt::format(
+      "cutoffs: {} of {} words, by the cost model {:.1f} times cheaper than a whole softmax; "
+      "model.output.cutoffs sets others",
+      fmt::join(*output.cutoffs, ", "), counts.size(), whole / cost));
 }
 
 }  // namespace sluice::config

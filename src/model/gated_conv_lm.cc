@@ -62,7 +62,8 @@ nn::SoftmaxShape softmax_shape(const ModelConfig& config, Index vocabulary) {
     }
     shape.cutoffs = *config.output.cutoffs;
     shape.tail_div = config.output.tail_div;
-  } else {
+  }
+  if (shape.cutoffs.empty()) {
     shape.bias = config.output.bias && !config.output.tied;
     // The two-layer form is weight-normed throughout (fairseq's fc2 and fc3).
     shape.weight_norm =
@@ -74,7 +75,8 @@ nn::SoftmaxShape softmax_shape(const ModelConfig& config, Index vocabulary) {
 nn::Table make_embedding(const ModelConfig& config, Index vocabulary, nn::ParameterStore& store) {
   const ParameterScope output(store, "output");
   const OutputConfig& out = config.output;
-  const bool has_bias = out.tied && out.bias && out.type == OutputType::kSoftmax;
+  const bool whole = out.type == OutputType::kSoftmax || (out.cutoffs && out.cutoffs->empty());
+  const bool has_bias = out.tied && out.bias && whole;
   return nn::Table(ParameterScope(store, "embedding"),
                    {.rows = vocabulary, .width = config.embedding_dim},
                    has_bias ? &output : nullptr);

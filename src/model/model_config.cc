@@ -74,10 +74,11 @@ void check_output(const ModelConfig& config, std::optional<Index> vocabulary) {
                 config.embedding_dim, *output.projection);
   }
   if (output.type != OutputType::kAdaptive) return;
-  if (output.tied && output.tail_div != 1) {
+  const bool whole = output.cutoffs && output.cutoffs->empty();
+  if (output.tied && output.tail_div != 1 && !whole) {
     throw Error(ExitCode::kUsage,
                 "model.output.tail_div: tied tails have the embedding's width (expected 1, found "
-                "{})",
+                "{}); or tie a whole softmax: model.output.type=softmax",
                 output.tail_div);
   }
   if (output.cutoffs) check_cutoffs(config, vocabulary);

@@ -37,6 +37,7 @@ struct TinyRun {
     text.emplace(config::prepare_text(
         config.data, config.tokenizer, nullptr, [](const std::string&) {},
         [](std::uint64_t, std::uint64_t) {}));
+    config::resolve_cutoffs(config, *text, [](const std::string&) {});
     batches.emplace(text->train, text->permutation, text->tokenizer->end_of_line(),
                     config.data.tokens_per_sample, config.data.batch_size,
                     static_cast<std::uint64_t>(config.train.seed));

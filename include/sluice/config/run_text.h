@@ -29,7 +29,8 @@ RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& 
                      const std::function<void(std::uint64_t, std::uint64_t)>& progress);
 
 // Where the output's cutoffs are to be chosen, chooses them from the counts of the training text,
-// once: from here on they stand in the run's config.
+// once: from here on they stand in the run's config. None for a vocabulary that a whole softmax
+// serves best, as with characters.
 void resolve_cutoffs(Config& config, const RunText& text,
                      const std::function<void(const std::string&)>& note);
 

@@ -89,7 +89,7 @@ struct DropoutConfig {
 };
 
 struct OutputConfig {
-  OutputType type = OutputType::kSoftmax;
+  OutputType type = OutputType::kAdaptive;
   std::optional<std::vector<Index>> cutoffs;  // null or "auto": chosen from the training counts
   Index tail_div = 4;                         // tail i has width C / tail_div^(i+1)
   bool tied = false;
@@ -106,7 +106,7 @@ struct OutputConfig {
     visit("tail_div", self.tail_div, Range{.min = 1, .max = 1024},
           "adaptive: tail i reads C / tail_div^(i+1) channels");
     visit("tied", self.tied, Range{}, "the rows of the words are those of the embedding");
-    visit("bias", self.bias, Range{}, "softmax: a bias for each word");
+    visit("bias", self.bias, Range{}, "without cutoffs: a bias for each word");
     visit("projection", self.projection, Range{.min = 1, .max = 1 << 20},
           "width of a linear layer in front of the output; null: none, or E where tying needs it");
   }
