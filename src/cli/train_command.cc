@@ -11,6 +11,7 @@
 #include "sluice/optim/optimizer.h"
 #include "sluice/train/trainer.h"
 #include "src/cli/commands.h"
+#include "src/cli/idle_keys.h"
 #include "src/cli/model_arguments.h"
 #include "src/cli/options.h"
 #include "src/cli/output.h"

@@ -157,18 +157,4 @@ void check_disk(const std::string& path, double bytes) {
               train::format_count(static_cast<double>(space.available)));
 }
 
-void warn_of_idle_keys(const Config& config) {
-  const auto warn = [](bool idle, std::string_view key, std::string_view why) {
-    if (idle) spdlog::warn("{} does nothing here: {}", key, why);
-  };
-  const text::TokenizerConfig& tokenizer = config.tokenizer;
-  const bool bytes = tokenizer.type == text::TokenizerType::kByte;
-  warn(bytes && tokenizer.vocab_size, "tokenizer.vocab_size", "bytes are always 256");
-  warn(bytes && tokenizer.min_count > 1, "tokenizer.min_count", "bytes are always 256");
-  warn(config.data.unk_in_text && tokenizer.type != text::TokenizerType::kWord, "data.unk_in_text",
-       "only the word tokenizer has an unknown word in the text");
-  warn(config.schedule.min_lr > 0 && config.schedule.type == optim::ScheduleType::kConstant,
-       "schedule.min_lr", "the schedule is constant");
-}
-
 }  // namespace sluice::cli

@@ -45,7 +45,4 @@ void check_continuity(const train::ModelFile& checkpoint, const config::Config& 
 // Error kOutput.
 void check_disk(const std::string& path, double bytes);
 
-// Warns of keys that were set and that this run has no use for.
-void warn_of_idle_keys(const config::Config& config);
-
 }  // namespace sluice::cli
