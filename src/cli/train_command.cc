@@ -75,7 +75,9 @@ ExitCode train_run(const Config& config, const train::ModelInfo& info, RunDirect
        .stop_requested = [&] { return StopSignal::requested() || directory.stop_requested(); }},
       state);
   if (trainer.finished()) {
-    spdlog::info("this run is finished; a higher limit, e.g. --max-steps, would go on with it");
+    spdlog::info(
+        "this run is finished; a higher limit (--max-steps, train.early_stop_evals) would go on "
+        "with it");
   } else {
     spdlog::info("estimated time: {}; Ctrl-C stops and saves",
                  train::format_duration(trainer.estimate_seconds()));

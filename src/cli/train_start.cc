@@ -45,9 +45,9 @@ std::string default_directory(const TrainArguments& arguments) {
 void check_resumed(const Config& before, const Config& now) {
   for (const std::string& key : config::differing_keys(before, now)) {
     const std::string_view leaf = std::string_view(key).substr(key.rfind('.') + 1);
-    const bool allowed =
-        key.starts_with("train.") && (leaf.starts_with("max_") || leaf.ends_with("_every") ||
-                                      leaf == "keep_last" || leaf == "threads");
+    const bool allowed = key.starts_with("train.") &&
+                         (leaf.starts_with("max_") || leaf.ends_with("_every") ||
+                          leaf == "keep_last" || leaf == "threads" || leaf == "early_stop_evals");
     if (allowed || key == "data.cache_dir") continue;
     throw Error(ExitCode::kUsage,
                 "{}: cannot change when a run is resumed (limits, intervals and threads can)", key);
