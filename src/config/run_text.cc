@@ -11,7 +11,7 @@
 namespace sluice::config {
 
 RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& config,
-                     std::unique_ptr<text::Tokenizer> tokenizer,
+                     std::optional<Vocabulary> known,
                      const std::function<void(const std::string&)>& note,
                      const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
   if (data.train.empty()) {
@@ -29,14 +29,15 @@ RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& 
         "--valid FILE takes another text",
         100 * data.valid_fraction, valid_lines.end - valid_lines.begin, valid_lines.end));
   }
-  if (tokenizer == nullptr) {
-    tokenizer = text::train_tokenizer(data.train, train_lines, config, data.unk_in_text);
-  }
+  std::unique_ptr<text::Tokenizer> tokenizer =
+      known ? std::move(known->tokenizer)
+            : text::train_tokenizer(data.train, train_lines, config, data.unk_in_text);
   const std::string cache = data.cache_dir.value_or("");
   text::TokenFile train = text::tokenize(data.train, train_lines, *tokenizer, cache, progress);
   text::TokenFile valid =
       text::tokenize(split ? data.train : data.valid, valid_lines, *tokenizer, cache, progress);
-  text::Permutation permutation = text::Permutation::by_frequency(train.frequencies());
+  text::Permutation permutation =
+      known ? std::move(known->permutation) : text::Permutation::by_frequency(train.frequencies());
   return {std::move(tokenizer), std::move(train), std::move(valid), std::move(permutation)};
 }
 
