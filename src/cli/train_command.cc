@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <chrono>
 #include <cmath>
 #include <memory>
 
@@ -12,6 +13,7 @@
 #include "sluice/train/trainer.h"
 #include "src/cli/commands.h"
 #include "src/cli/dry_run.h"
+#include "src/cli/idle_keys.h"
 #include "src/cli/model_arguments.h"
 #include "src/cli/options.h"
 #include "src/cli/output.h"
@@ -57,7 +59,13 @@ void announce(const Config& config, const RunDirectory& directory, const config:
 ExitCode train_run(const Config& config, const train::ModelInfo& info, RunDirectory& directory,
                    const config::RunText& text, const text::StreamBatcher& batches,
                    model::GatedConvLm& network, const train::TrainState& state,
-                   train::ProgressBar& bar, Output& out) {
+                   std::optional<Seconds> stop_after, train::ProgressBar& bar, Output& out) {
+  using Clock = std::chrono::steady_clock;
+  const auto begin = Clock::now();
+  const auto used_up = [&] {
+    return stop_after &&
+           std::chrono::duration<double>(Clock::now() - begin).count() >= stop_after->value;
+  };
   train::Trainer trainer(
       {.train = config.train,
        .optimizer = config.optimizer,
@@ -72,10 +80,13 @@ ExitCode train_run(const Config& config, const train::ModelInfo& info, RunDirect
        .info = info,
        .directory = directory,
        .bar = bar,
-       .stop_requested = [&] { return StopSignal::requested() || directory.stop_requested(); }},
+       .stop_requested =
+           [&] { return StopSignal::requested() || used_up() || directory.stop_requested(); }},
       state);
   if (trainer.finished()) {
-    spdlog::info("this run is finished; a higher limit, e.g. --max-steps, would go on with it");
+    spdlog::info(
+        "this run is finished; a higher limit (--max-steps, train.early_stop_evals) would go on "
+        "with it");
   } else {
     spdlog::info("estimated time: {}; Ctrl-C stops and saves",
                  train::format_duration(trainer.estimate_seconds()));
@@ -96,15 +107,10 @@ ExitCode train_run(const Config& config, const train::ModelInfo& info, RunDirect
   return ExitCode::kDone;
 }
 
-ExitCode run_train(const TrainArguments& arguments, Output& out) {
-  Output::check_open();
-  train::ProgressBar bar(wants_bar(arguments.verbosity));
-  start_logging(arguments.verbosity, bar);
-  Start start = start_run(arguments);
-  const Config& config = start.config;
-  warn_of_idle_keys(config);
+// Encodes the texts, and checks them against what the run goes on from.
+config::RunText prepare_text(Start& start, text::Cache cache, train::ProgressBar& bar) {
   config::RunText text = config::prepare_text(
-      config.data, config.tokenizer, std::move(start.tokenizer),
+      start.config.data, start.config.tokenizer, std::move(start.vocabulary),
       [](const std::string& note) { spdlog::info("{}", note); },
       [&](std::uint64_t done, std::uint64_t total) {
         // A resumed run catches signals from its start.
@@ -115,9 +121,27 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
         const double part = static_cast<double>(done);
         bar.show(total > 0 ? part / static_cast<double>(total) : 0, "encoding the text");
       },
-      arguments.dry_run ? text::Cache::kReadOnly : text::Cache::kKeep);
+      cache);
   bar.clear();
-  if (start.checkpoint) check_continuity(*start.checkpoint, config, text);
+  config::resolve_cutoffs(start.config, text,
+                          [](const std::string& note) { spdlog::info("{}", note); });
+  if (start.checkpoint) check_continuity(*start.checkpoint, start.config, text);
+  if (start.init && text.tokenizer->unknown() >= 0) {
+    spdlog::info("{}: {} of {} training tokens are outside its vocabulary", start.init->path(),
+                 text.train.oov(), text.train.size());
+  }
+  return text;
+}
+
+ExitCode run_train(const TrainArguments& arguments, Output& out) {
+  Output::check_open();
+  train::ProgressBar bar(wants_bar(arguments.verbosity));
+  start_logging(arguments.verbosity, bar);
+  Start start = start_run(arguments);
+  const Config& config = start.config;
+  warn_of_idle_keys(config);
+  const config::RunText text =
+      prepare_text(start, arguments.dry_run ? text::Cache::kReadOnly : text::Cache::kKeep, bar);
   const text::StreamBatcher batches(text.train, text.permutation, text.tokenizer->end_of_line(),
                                     config.data.tokens_per_sample, config.data.batch_size,
                                     static_cast<std::uint64_t>(config.train.seed));
@@ -133,13 +157,7 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
                                  .data_hash = text.train.corpus_hash(),
                                  .valid_hash = text.valid.corpus_hash(),
                                  .tokenizer_hash = text.tokenizer->hash()};
-  train::TrainState state;
-  if (start.checkpoint) {
-    start.checkpoint->load(network, true);
-    state = start.checkpoint->state();
-  } else {
-    network.initialise(static_cast<std::uint64_t>(config.train.seed));
-  }
+  const train::TrainState state = load_weights(start, network);
   if (arguments.dry_run) {
     return dry_run({.config = config,
                     .path = start.path,
@@ -165,8 +183,11 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   log_to_file(start.directory->log_path());
   announce(config, *start.directory, text, network, arrays.size() - 2);
   if (start.checkpoint) spdlog::info("resumed at step {}", state.step);
+  if (start.init) spdlog::info("initial weights: {}", start.init->path());
   start.checkpoint.reset();
-  return train_run(config, info, *start.directory, text, batches, network, state, bar, out);
+  start.init.reset();
+  return train_run(config, info, *start.directory, text, batches, network, state,
+                   arguments.stop_after, bar, out);
 }
 
 }  // namespace
@@ -180,12 +201,17 @@ Action set_up_train(CLI::App& command) {
              "where the run is kept; default: runs/<name of the config>");
   add_flag(command, "--resume", arguments->resume, "go on with the run in DIR");
   add_flag(command, "--overwrite", arguments->overwrite, "replace the run in DIR");
+  add_option(command, "--init", arguments->init, "MODEL",
+             "a new run with the weights and the tokenizer of this model or run");
   add_option(command, "--seed", arguments->seed, "N", "instead of train.seed",
              {.min = 0, .max = 9e15});
   add_option(command, "--max-steps", arguments->max_steps, "N", "instead of train.max_steps",
              {.min = 1, .max = 9e15});
   add_option(command, "--max-time", arguments->max_time, "TIME",
              "instead of train.max_time: 90s, 90m, 2h", {.min = 0, .max = 1e9, .above_min = true});
+  add_option(command, "--stop-after", arguments->stop_after, "TIME",
+             "save and exit with 75 after this long; --resume goes on",
+             {.min = 0, .max = 1e9, .above_min = true});
   add_option(command, "--threads", arguments->threads, "N", "instead of train.threads",
              {.min = 0, .max = 4096});
   add_flag(command, "--dry-run", arguments->dry_run,

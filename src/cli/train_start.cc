@@ -41,16 +41,24 @@ std::string default_directory(const TrainArguments& arguments) {
   return (fs::path("runs") / fs::path(arguments.config.config.value_or("default")).stem()).string();
 }
 
+// "auto" cutoffs are chosen once, when a model begins.
+void take_cutoffs(const Config& from, Config& config) {
+  if (!config.model.output.cutoffs) config.model.output.cutoffs = from.model.output.cutoffs;
+}
+
 // What may differ between a run and its resume: limits, intervals, threads.
 void check_resumed(const Config& before, const Config& now) {
   for (const std::string& key : config::differing_keys(before, now)) {
     const std::string_view leaf = std::string_view(key).substr(key.rfind('.') + 1);
-    const bool allowed =
-        key.starts_with("train.") && (leaf.starts_with("max_") || leaf.ends_with("_every") ||
-                                      leaf == "keep_last" || leaf == "threads");
+    const bool allowed = key.starts_with("train.") &&
+                         (leaf.starts_with("max_") || leaf.ends_with("_every") ||
+                          leaf == "keep_last" || leaf == "threads" || leaf == "early_stop_evals");
     if (allowed || key == "data.cache_dir") continue;
-    throw Error(ExitCode::kUsage,
-                "{}: cannot change when a run is resumed (limits, intervals and threads can)", key);
+    throw Error(
+        ExitCode::kUsage,
+        "{}: cannot change when a run is resumed (expected {}, found {}); limits, intervals "
+        "and threads can",
+        key, value_of_key(before, key), value_of_key(now, key));
   }
 }
 
@@ -89,7 +97,7 @@ Start resume(const TrainArguments& arguments) {
     start.checkpoint = newest_checkpoint(*start.directory);
   }
   config::ModelParts parts = config::model_parts(*start.checkpoint);
-  start.tokenizer = std::move(parts.tokenizer);
+  start.vocabulary = {std::move(parts.tokenizer), std::move(parts.permutation)};
   start.config = parts.config;
   if (arguments.config.config) {
     start.config = effective_config(arguments.config);
@@ -97,13 +105,52 @@ Start resume(const TrainArguments& arguments) {
     apply_settings(arguments.config, start.config);
   }
   apply_options(arguments, start.config);
+  take_cutoffs(parts.config, start.config);
   check_resumed(parts.config, start.config);
   return start;
 }
 
+// The network of a new run must be that of the model that it takes its weights from. Dropout has no
+// weights.
+void check_same_network(const Config& model, const Config& config, const std::string& file) {
+  Config expected = config;
+  expected.model = model.model;
+  expected.model.dropout = config.model.dropout;
+  const std::vector<std::string> keys = differing_keys(expected, config);
+  if (keys.empty()) return;
+  throw Error(ExitCode::kUsage, "{}: not that of --init {} (expected {}, found {})", keys[0], file,
+              value_of_key(expected, keys[0]), value_of_key(config, keys[0]));
+}
+
+// Without CONFIG, MODEL's own with other text.
+void begin_from_model(const TrainArguments& arguments, Start& start) {
+  start.init =
+      std::make_unique<train::ModelFile>(config::model_path(*arguments.init, config::Which::kBest));
+  config::ModelParts parts = config::model_parts(*start.init);
+  if (arguments.config.config) {
+    start.config = effective_config(arguments.config);
+  } else {
+    start.config = parts.config;
+    start.config.data.train.clear();
+    start.config.data.valid.clear();
+    apply_settings(arguments.config, start.config);
+  }
+  take_cutoffs(parts.config, start.config);
+  check_same_network(parts.config, start.config, start.init->path());
+  if (start.config.tokenizer != parts.config.tokenizer) {
+    spdlog::info("tokenizer: that of {}, not that of the config", start.init->path());
+    start.config.tokenizer = parts.config.tokenizer;
+  }
+  start.vocabulary = {std::move(parts.tokenizer), std::move(parts.permutation)};
+}
+
 Start begin(const TrainArguments& arguments) {
   Start start;
-  start.config = effective_config(arguments.config);
+  if (arguments.init) {
+    begin_from_model(arguments, start);
+  } else {
+    start.config = effective_config(arguments.config);
+  }
   apply_options(arguments, start.config);
   start.path = arguments.out.value_or(default_directory(arguments));
   RunDirectory::check_new(start.path, arguments.overwrite);
@@ -117,10 +164,26 @@ Start start_run(const TrainArguments& arguments) {
   if (arguments.resume && arguments.overwrite) {
     throw Error(ExitCode::kUsage, "--resume and --overwrite: expected one of them, found both");
   }
+  if (arguments.resume && arguments.init) {
+    throw Error(ExitCode::kUsage, "--resume and --init: expected one of them, found both");
+  }
   if (arguments.out && arguments.out->empty()) {
     throw Error(ExitCode::kUsage, "--out: empty (expected a directory, found \"\")");
   }
   return arguments.resume ? resume(arguments) : begin(arguments);
+}
+
+train::TrainState load_weights(const Start& start, model::GatedConvLm& network) {
+  if (start.checkpoint) {
+    start.checkpoint->load(network, true);
+    return start.checkpoint->state();
+  }
+  if (start.init) {
+    start.init->load(network, false);
+  } else {
+    network.initialise(static_cast<std::uint64_t>(start.config.train.seed));
+  }
+  return {};
 }
 
 void check_continuity(const train::ModelFile& checkpoint, const Config& config,
@@ -136,10 +199,6 @@ void check_continuity(const train::ModelFile& checkpoint, const Config& config,
   same(info.valid_hash, text.valid.corpus_hash(),
        config.data.valid.empty() ? config.data.train.front() : config.data.valid.front(),
        "validation");
-  if (info.permutation != text.permutation.model_ids()) {
-    throw Error(ExitCode::kBadData, "{}: permutation: not that of the training text",
-                checkpoint.path());
-  }
   const train::TrainState& state = checkpoint.state();
   const auto per_step =
       static_cast<std::uint64_t>(config.data.batch_size * config.train.accumulate_steps);
@@ -162,20 +221,6 @@ void check_disk(const std::string& path, double bytes) {
   throw Error(ExitCode::kOutput, "{}: disk full (expected {}B free, found {}B)", path,
               train::format_count(bytes),
               train::format_count(static_cast<double>(space.available)));
-}
-
-void warn_of_idle_keys(const Config& config) {
-  const auto warn = [](bool idle, std::string_view key, std::string_view why) {
-    if (idle) spdlog::warn("{} does nothing here: {}", key, why);
-  };
-  const text::TokenizerConfig& tokenizer = config.tokenizer;
-  const bool bytes = tokenizer.type == text::TokenizerType::kByte;
-  warn(bytes && tokenizer.vocab_size, "tokenizer.vocab_size", "bytes are always 256");
-  warn(bytes && tokenizer.min_count > 1, "tokenizer.min_count", "bytes are always 256");
-  warn(config.data.unk_in_text && tokenizer.type != text::TokenizerType::kWord, "data.unk_in_text",
-       "only the word tokenizer has an unknown word in the text");
-  warn(config.schedule.min_lr > 0 && config.schedule.type == optim::ScheduleType::kConstant,
-       "schedule.min_lr", "the schedule is constant");
 }
 
 }  // namespace sluice::cli

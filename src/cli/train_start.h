@@ -18,36 +18,37 @@ namespace sluice::cli {
 struct TrainArguments {
   ConfigArguments config;
   std::vector<std::string> train, valid;
-  std::optional<std::string> out;
+  std::optional<std::string> out, init;
   bool resume = false, overwrite = false, dry_run = false;
   std::optional<Index> seed, max_steps, threads;
-  std::optional<Seconds> max_time;
+  std::optional<Seconds> max_time, stop_after;
   Verbosity verbosity;
 };
 
-// What a run starts from: a config, and when resumed the checkpoint and tokenizer of before.
+// What a run starts from: a config, and a checkpoint when resumed, another model with --init.
 struct Start {
   config::Config config;
   std::string path;  // of the run
   // Null until a new run is ready to be created, and in a dry run.
   std::unique_ptr<train::RunDirectory> directory;
   std::unique_ptr<train::ModelFile> checkpoint;  // null for a new run
-  std::unique_ptr<text::Tokenizer> tokenizer;    // null for a new run
+  std::unique_ptr<train::ModelFile> init;        // null without --init
+  std::optional<config::Vocabulary> vocabulary;  // of either; none: to be made from the text
 };
 
 // Error kUsage, kNoInput, kBadData, kExists. Changes nothing; a run that is resumed is locked,
 // unless it is only a dry run, which refuses one that is.
 Start start_run(const TrainArguments& arguments);
 
-// A resumed run must find what it left: the same texts, cut and numbered as before. Error kBadData.
+// The first weights of a run, or those that it left; and its state. Error kBadData.
+train::TrainState load_weights(const Start& start, model::GatedConvLm& network);
+
+// A resumed run must find what it left: the same texts, cut as before. Error kBadData.
 void check_continuity(const train::ModelFile& checkpoint, const config::Config& config,
                       const config::RunText& text);
 
 // Whether the first files of a run fit on the disk, before those of an older run are given up.
 // Error kOutput.
 void check_disk(const std::string& path, double bytes);
-
-// Warns of keys that were set and that this run has no use for.
-void warn_of_idle_keys(const config::Config& config);
 
 }  // namespace sluice::cli

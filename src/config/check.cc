@@ -70,6 +70,34 @@ void check_paths(const text::DataConfig& data) {
   }
 }
 
+void check_schedule(const optim::ScheduleConfig& schedule, double peak) {
+  if (schedule.min_lr > peak) {
+    throw Error(ExitCode::kUsage,
+                "schedule.min_lr: above optimizer.lr (expected at most {}, found {})", peak,
+                schedule.min_lr);
+  }
+  if (schedule.type == optim::ScheduleType::kInverseSqrt && schedule.warmup == 0) {
+    throw Error(ExitCode::kUsage,
+                "schedule.warmup: inverse_sqrt falls from the end of the warm-up (expected above "
+                "0, found 0); e.g. --set schedule.warmup=0.05");
+  }
+  if (schedule.type != optim::ScheduleType::kSteps) return;
+  if (schedule.milestones.empty()) {
+    throw Error(ExitCode::kUsage,
+                "schedule.milestones: empty (expected the parts of the run after which steps "
+                "lowers lr, found none); e.g. --set schedule.milestones=[0.5,0.75]");
+  }
+  double before = schedule.warmup;
+  for (std::size_t i = 0; i < schedule.milestones.size(); ++i) {
+    if (schedule.milestones[i] <= before) {
+      throw Error(ExitCode::kUsage,
+                  "schedule.milestones.{}: not above {} (expected above {}, found {})", i,
+                  i == 0 ? "the warm-up" : "the one before", before, schedule.milestones[i]);
+    }
+    before = schedule.milestones[i];
+  }
+}
+
 }  // namespace
 
 void check_config(const Config& config) {
@@ -83,12 +111,9 @@ void check_config(const Config& config) {
     throw Error(ExitCode::kUsage, "optimizer.betas: wrong length (expected 2 numbers, found {})",
                 config.optimizer.betas.size());
   }
-  if (config.schedule.min_lr > config.optimizer.lr) {
-    throw Error(ExitCode::kUsage,
-                "schedule.min_lr: above optimizer.lr (expected at most {}, found {})",
-                config.optimizer.lr, config.schedule.min_lr);
-  }
+  check_schedule(config.schedule, config.optimizer.lr);
   check_size(config.model);
+  model::check_output(config.model, std::nullopt);
   check_paths(config.data);
 }
 

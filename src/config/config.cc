@@ -69,6 +69,19 @@ JsonValue& child(JsonValue& node, std::string_view part, const std::string& path
   return node.elements[static_cast<std::size_t>(*index)];
 }
 
+// The node that a key path names, and the path as far as it was understood.
+JsonValue& descend(JsonValue& tree, std::string_view keys, std::string& path) {
+  JsonValue* node = &tree;
+  for (std::string_view rest = keys; !rest.empty() || path.empty();) {
+    const std::size_t dot = std::min(rest.find('.'), rest.size());
+    node = &child(*node, rest.substr(0, dot), path);
+    path = join_path(path, rest.substr(0, dot));
+    if (dot + 1 == rest.size()) child(*node, "", path);  // "a.b." names nothing: refuse it
+    rest.remove_prefix(std::min(dot + 1, rest.size()));
+  }
+  return *node;
+}
+
 void compare(const JsonValue& a, const JsonValue& b, const std::string& path,
              std::vector<std::string>& differing) {
   const bool objects = a.kind == JsonValue::Kind::kObject;
@@ -127,16 +140,9 @@ void set_config_key(Config& config, std::string_view assignment) {
                 kSetOption, quote(assignment));
   }
   JsonValue tree = config_tree(config);
-  JsonValue* node = &tree;
   std::string path;
-  for (std::string_view rest = assignment.substr(0, equals); !rest.empty() || path.empty();) {
-    const std::size_t dot = std::min(rest.find('.'), rest.size());
-    node = &child(*node, rest.substr(0, dot), path);
-    path = join_path(path, rest.substr(0, dot));
-    if (dot + 1 == rest.size()) child(*node, "", path);  // "a.b." names nothing: refuse it
-    rest.remove_prefix(std::min(dot + 1, rest.size()));
-  }
-  merge(read_assigned(assignment.substr(equals + 1), path), *node);
+  JsonValue& node = descend(tree, assignment.substr(0, equals), path);
+  merge(read_assigned(assignment.substr(equals + 1), path), node);
   Config changed;
   read_config(tree, kSetOption, changed);
   config = std::move(changed);
@@ -148,6 +154,19 @@ std::vector<std::string> differing_keys(const Config& a, const Config& b) {
   std::vector<std::string> differing;
   compare(config_tree(a), config_tree(b), "", differing);
   return differing;
+}
+
+std::string value_of_key(const Config& config, std::string_view path) {
+  constexpr std::size_t kLongest = 80;
+  JsonValue tree = config_tree(config);
+  std::string known;
+  std::string line;
+  for (const char character : print_json(descend(tree, path, known))) {
+    const bool space = character == ' ' || character == '\n';
+    if (!space || (!line.empty() && line.back() != ' ')) line += space ? ' ' : character;
+  }
+  if (line.ends_with(' ')) line.pop_back();
+  return line.size() <= kLongest ? line : line.substr(0, kLongest) + "...";
 }
 
 std::string preset_summary(const Preset& preset) {

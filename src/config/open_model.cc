@@ -54,6 +54,16 @@ ModelParts model_parts(const train::ModelFile& file) {
     throw Error(ExitCode::kBadData, "{}: permutation: size (expected {}, found {})", file.path(),
                 parts.tokenizer->size(), parts.permutation.size());
   }
+  try {
+    model::check_output(parts.config.model, parts.tokenizer->size());
+  } catch (const Error& error) {
+    throw Error(ExitCode::kBadData, "{}: {}", source, error.what());
+  }
+  if (parts.config.model.output.type == model::OutputType::kAdaptive &&
+      !parts.config.model.output.cutoffs) {
+    throw Error(ExitCode::kBadData, "{}: model.output.cutoffs: expected a list, found \"auto\"",
+                source);
+  }
   return parts;
 }
 

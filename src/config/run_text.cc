@@ -1,13 +1,17 @@
 #include "sluice/config/run_text.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <functional>
 
 #include "sluice/base/error.h"
+#include "sluice/model/cutoffs.h"
 
 namespace sluice::config {
 
 RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& config,
-                     std::unique_ptr<text::Tokenizer> tokenizer,
+                     std::optional<Vocabulary> known,
                      const std::function<void(const std::string&)>& note,
                      const std::function<void(std::uint64_t, std::uint64_t)>& progress,
                      text::Cache cache) {
@@ -26,16 +30,38 @@ RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& 
         "--valid FILE takes another text",
         100 * data.valid_fraction, valid_lines.end - valid_lines.begin, valid_lines.end));
   }
-  if (tokenizer == nullptr) {
-    tokenizer = text::train_tokenizer(data.train, train_lines, config, data.unk_in_text);
-  }
+  std::unique_ptr<text::Tokenizer> tokenizer =
+      known ? std::move(known->tokenizer)
+            : text::train_tokenizer(data.train, train_lines, config, data.unk_in_text);
   const auto encode = [&](const std::vector<std::string>& files, text::LineRange lines) {
     return text::tokenize(files, lines, *tokenizer, data.cache_dir.value_or(""), progress, cache);
   };
   text::TokenFile train = encode(data.train, train_lines);
   text::TokenFile valid = encode(split ? data.train : data.valid, valid_lines);
-  text::Permutation permutation = text::Permutation::by_frequency(train.frequencies());
+  text::Permutation permutation =
+      known ? std::move(known->permutation) : text::Permutation::by_frequency(train.frequencies());
   return {std::move(tokenizer), std::move(train), std::move(valid), std::move(permutation)};
+}
+
+void resolve_cutoffs(Config& config, const RunText& text,
+                     const std::function<void(const std::string&)>& note) {
+  model::OutputConfig& output = config.model.output;
+  if (output.type != model::OutputType::kAdaptive || output.cutoffs) return;
+  // In the order of model ids.
+  std::vector<std::uint64_t> counts = text.train.frequencies();
+  std::sort(counts.begin(), counts.end(), std::greater<>());
+  const model::CutoffShape shape = {
+      .width = model::output_width(config.model),
+      .tail_div = output.tail_div,
+      .tokens = config.data.batch_size * config.data.tokens_per_sample};
+  output.cutoffs = model::choose_cutoffs(shape, counts);
+  const double whole = model::adaptive_cost(shape, counts, {});
+  const double cost = model::adaptive_cost(shape, counts, *output.cutoffs);
+  if (output.cutoffs->empty()) return;  // a softmax over all words costs least
+  note(fmt::format(
+      "cutoffs: {} of {} words, by the cost model {:.1f} times cheaper than a whole softmax; "
+      "model.output.cutoffs sets others",
+      fmt::join(*output.cutoffs, ", "), counts.size(), whole / cost));
 }
 
 }  // namespace sluice::config

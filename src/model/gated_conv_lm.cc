@@ -32,12 +32,54 @@ std::deque<nn::ResidualBlock> make_blocks(const ModelConfig& config, nn::Paramet
     for (const LayerConfig& layer : block.layers) {
       layers.push_back({layer.kernel, layer.channels, layer.dilation});
     }
-    blocks.emplace_back(ParameterScope(store, "blocks") / std::to_string(blocks.size()), width,
-                        layers, config.norm == Norm::kWeight,
-                        static_cast<Real>(config.residual_scale));
+    blocks.emplace_back(
+        ParameterScope(store, "blocks") / std::to_string(blocks.size()), width, layers,
+        nn::LayerStyle{.gate = config.gate, .weight_norm = config.norm == Norm::kWeight},
+        static_cast<Real>(config.residual_scale));
     width = blocks.back().out();
   }
   return blocks;
+}
+
+std::unique_ptr<nn::Product> make_output_projection(const ModelConfig& config,
+                                                    nn::ParameterStore& store) {
+  if (!has_output_projection(config)) return nullptr;
+  return std::make_unique<nn::Product>(
+      ParameterScope(store, "output_projection"),
+      kernels::ConvShape{.in = last_width(config), .out = output_width(config)},
+      config.norm == Norm::kWeight);
+}
+
+nn::SoftmaxShape softmax_shape(const ModelConfig& config, Index vocabulary) {
+  check_output(config, vocabulary);
+  nn::SoftmaxShape shape;
+  shape.width = output_width(config);
+  shape.words = vocabulary;
+  if (config.output.type == OutputType::kAdaptive) {
+    if (!config.output.cutoffs) {
+      throw Error(ExitCode::kUsage,
+                  "model.output.cutoffs: \"auto\" needs a text to choose from (expected a list)");
+    }
+    shape.cutoffs = *config.output.cutoffs;
+    shape.tail_div = config.output.tail_div;
+  }
+  if (shape.cutoffs.empty()) {
+    shape.bias = config.output.bias && !config.output.tied;
+    // The two-layer form is weight-normed throughout (fairseq's fc2 and fc3).
+    shape.weight_norm =
+        config.norm == Norm::kWeight && config.output.projection.has_value() && !config.output.tied;
+  }
+  return shape;
+}
+
+nn::Table make_embedding(const ModelConfig& config, Index vocabulary, nn::ParameterStore& store) {
+  const ParameterScope output(store, "output");
+  const OutputConfig& out = config.output;
+  const bool whole = out.type == OutputType::kSoftmax || (out.cutoffs && out.cutoffs->empty());
+  const bool has_bias = out.tied && out.bias && whole;
+  return nn::Table(ParameterScope(store, "embedding"),
+                   {.rows = vocabulary, .width = config.embedding_dim},
+                   has_bias ? &output : nullptr);
 }
 
 }  // namespace
@@ -46,12 +88,12 @@ GatedConvLm::GatedConvLm(const ModelConfig& config, Index vocabulary, kernels::B
                          kernels::ArraySet arrays)
     : config_(config),
       store_(backend),
-      embedding_(ParameterScope(store_, "embedding"),
-                 {.rows = vocabulary, .width = config.embedding_dim}, false),
+      embedding_(make_embedding(config, vocabulary, store_)),
       input_projection_(make_input_projection(config, store_)),
       blocks_(make_blocks(config, store_)),
-      output_(ParameterScope(store_, "output"), {.rows = vocabulary, .width = last_width(config)},
-              config.output.bias) {
+      output_projection_(make_output_projection(config, store_)),
+      output_(ParameterScope(store_, "output"), softmax_shape(config, vocabulary),
+              config.output.tied ? &embedding_ : nullptr) {
   if (arrays.size() > 0) store_.allocate(arrays);
 }
 
@@ -65,7 +107,10 @@ void GatedConvLm::initialise(std::uint64_t seed) {
     input_projection_->initialise(seed, linear(dropout.embedding, config_.embedding_dim));
   }
   for (nn::ResidualBlock& block : blocks_) block.initialise(seed, dropout.layer);
-  output_.initialise(seed, linear(dropout.output, output_.shape().width));
+  if (output_projection_ != nullptr) {
+    output_projection_->initialise(seed, linear(0, last_width(config_)));
+  }
+  output_.initialise(seed, dropout.output);
 }
 
 GatedConvLm::State::State(const GatedConvLm& model, Index sequences, Index time, bool training)
@@ -75,7 +120,6 @@ GatedConvLm::State::State(const GatedConvLm& model, Index sequences, Index time,
                  training),
       boundaries_(model.blocks_.size() + 1),
       caches_(model.blocks_.size()),
-      tape_(training ? model.backend().softmax_tape() : nullptr),
       nats_(static_cast<std::size_t>(sequences * time)) {
   std::size_t turn = 0;
   const Index width = model.config_.embedding_dim;
@@ -91,7 +135,14 @@ GatedConvLm::State::State(const GatedConvLm& model, Index sequences, Index time,
     model.blocks_[i].wire(workspace_, boundaries_[i], boundaries_[i + 1], caches_[i], turn, i);
   }
   output_ = &boundaries_.back();
-  output_->dropped = workspace_.operand(model.output_.shape().width);
+  if (model.output_projection_ != nullptr) {
+    output_->dropped = workspace_.operand(last_width(model.config_));
+    projected_.producer = &model.output_projection_->weights();
+    projected_.dz = workspace_.gradient(output_width(model.config_), Gradient::kProduct, turn++);
+    output_ = &projected_;
+  }
+  // Not the array that the last block's residual gradient is about to be written to.
+  model.output_.wire(workspace_, *output_, softmax_, model.blocks_.size());
   clear_context();
 }
 
@@ -115,6 +166,7 @@ void GatedConvLm::State::set_dropout(std::uint64_t seed, std::uint64_t step,
     for (Junction& inner : caches_[i].inner) set(inner.next, rates.layer);
   }
   set(output_->next, rates.output);
+  for (nn::AdaptiveSoftmax::TailCache& tail : softmax_.tails) set(tail.hidden.next, rates.tail);
 }
 
 void GatedConvLm::State::carry_context(const State& from) {
@@ -147,6 +199,10 @@ void GatedConvLm::forward_hidden(std::span<const int> inputs, State& state) cons
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
     blocks_[i].forward(state.boundaries_[i], state.boundaries_[i + 1], state.caches_[i]);
   }
+  if (output_projection_ != nullptr) {
+    backend().conv_forward(*state.boundaries_.back().dropped, output_projection_->weights(),
+                           state.projected_);
+  }
 }
 
 Loss GatedConvLm::forward(std::span<const int> inputs, std::span<const int> targets,
@@ -155,8 +211,7 @@ Loss GatedConvLm::forward(std::span<const int> inputs, std::span<const int> targ
     throw Error(ExitCode::kInternal, "batch: {} inputs, {} targets", inputs.size(), targets.size());
   }
   forward_hidden(inputs, state);
-  backend().softmax_forward(state.hidden(), output_.weights(), targets, state.nats_,
-                            state.tape_.get());
+  output_.forward(*state.output_, targets, state.nats_, state.softmax_);
   Loss loss;
   for (std::size_t i = 0; i < targets.size(); ++i) {
     loss.nats += state.nats_[i];
@@ -165,10 +220,15 @@ Loss GatedConvLm::forward(std::span<const int> inputs, std::span<const int> targ
   return loss;
 }
 
-void GatedConvLm::backward(std::span<const int> inputs, std::span<const int> targets, State& state,
+void GatedConvLm::backward(std::span<const int> inputs, State& state,
                            const BackwardObserver& observe) {
-  backend().softmax_backward(*state.tape_, state.hidden(), targets, output_.weights(),
-                             *state.output_, Into::kClose);
+  output_.backward(*state.output_, state.softmax_);
+  if (output_projection_ != nullptr) {
+    backend().conv_backward_weights(*state.boundaries_.back().dropped, *state.projected_.dz,
+                                    output_projection_->weights());
+    backend().conv_backward_data(*state.projected_.dz, output_projection_->weights(),
+                                 state.boundaries_.back(), Into::kClose);
+  }
   for (std::size_t i = blocks_.size(); i-- > 0;) {
     nn::ResidualBlock::Observer layers;
     if (observe != nullptr) {
@@ -187,8 +247,8 @@ void GatedConvLm::backward(std::span<const int> inputs, std::span<const int> tar
   backend().embed_backward(*first->dz, inputs, embedding_.weights());
 }
 
-void GatedConvLm::log_probabilities(const State& state, Index token, std::span<Real> out) const {
-  backend().log_probabilities(state.hidden(), output_.weights(), {&token, 1}, out);
+void GatedConvLm::log_probabilities(State& state, Index token, std::span<Real> out) const {
+  output_.log_probabilities(*state.output_, {&token, 1}, out, state.softmax_);
 }
 
 }  // namespace sluice::model

@@ -1,6 +1,9 @@
 #include "sluice/model/model_config.h"
 
 #include <algorithm>
+#include <string>
+
+#include "sluice/base/error.h"
 
 namespace sluice::model {
 
@@ -22,6 +25,64 @@ Index first_width(const ModelConfig& config) {
 }
 
 Index last_width(const ModelConfig& config) { return config.blocks.back().layers.back().channels; }
+
+bool has_output_projection(const ModelConfig& config) {
+  return config.output.projection.has_value() ||
+         (config.output.tied && config.embedding_dim != last_width(config));
+}
+
+Index output_width(const ModelConfig& config) {
+  if (config.output.projection) return *config.output.projection;
+  return config.output.tied ? config.embedding_dim : last_width(config);
+}
+
+namespace {
+
+void check_cutoffs(const ModelConfig& config, std::optional<Index> vocabulary) {
+  const std::vector<Index>& cutoffs = *config.output.cutoffs;
+  Index width = output_width(config);
+  for (std::size_t i = 0; i < cutoffs.size(); ++i) {
+    const std::string key = "model.output.cutoffs." + std::to_string(i);
+    if (i > 0 && cutoffs[i] <= cutoffs[i - 1]) {
+      throw Error(ExitCode::kUsage, "{}: not ascending (expected above {}, found {})", key,
+                  cutoffs[i - 1], cutoffs[i]);
+    }
+    if (vocabulary && cutoffs[i] >= *vocabulary) {
+      throw Error(ExitCode::kUsage,
+                  "{}: beyond the vocabulary (expected below {}, found {}); \"auto\" chooses "
+                  "cutoffs that fit",
+                  key, *vocabulary, cutoffs[i]);
+    }
+    width /= config.output.tail_div;
+    if (width == 0) {
+      throw Error(ExitCode::kUsage,
+                  "{}: no channel left for its tail (expected {} / tail_div^{} of 1 or more, found "
+                  "tail_div {})",
+                  key, output_width(config), i + 1, config.output.tail_div);
+    }
+  }
+}
+
+}  // namespace
+
+void check_output(const ModelConfig& config, std::optional<Index> vocabulary) {
+  const OutputConfig& output = config.output;
+  if (output.tied && output_width(config) != config.embedding_dim) {
+    throw Error(ExitCode::kUsage,
+                "model.output.projection: tied vectors have the embedding's width (expected {} or "
+                "null, found {})",
+                config.embedding_dim, *output.projection);
+  }
+  if (output.type != OutputType::kAdaptive) return;
+  const bool whole = output.cutoffs && output.cutoffs->empty();
+  if (output.tied && output.tail_div != 1 && !whole) {
+    throw Error(ExitCode::kUsage,
+                "model.output.tail_div: tied tails have the embedding's width (expected 1, found "
+                "{}); or tie a whole softmax: model.output.type=softmax",
+                output.tail_div);
+  }
+  if (output.cutoffs) check_cutoffs(config, vocabulary);
+}
 
 Index receptive_field(const ModelConfig& config) {
   Index field = 1;

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <numeric>
 #include <utility>
 
@@ -14,20 +13,14 @@ namespace {
 // Ends of the head and of each tail, the vocabulary's own end included.
 std::vector<Index> cluster_ends(const OutputConfig& output, Index vocabulary) {
   if (!output.cutoffs) {
-    throw Error(ExitCode::kUsage,
-                "model.output.cutoffs: not known without a text (expected a list of word counts, "
-                "found \"auto\"); give one, e.g. --set model.output.cutoffs=[2000,10000]");
+    throw Error(
+        ExitCode::kUsage,
+        "model.output.cutoffs: not known without a text (expected a list of word counts, "
+        "found \"auto\"); give one, e.g. --set model.output.cutoffs=[2000,10000], or [] for a "
+        "whole softmax");
   }
   std::vector<Index> ends = *output.cutoffs;
-  const bool increasing =
-      std::adjacent_find(ends.begin(), ends.end(), std::greater_equal<>()) == ends.end();
-  if (ends.empty() || !increasing || ends.back() > vocabulary) {
-    throw Error(ExitCode::kUsage,
-                "model.output.cutoffs: do not cut the vocabulary (expected an increasing list up "
-                "to {}, found [{}])",
-                vocabulary, fmt::join(ends, ","));
-  }
-  if (ends.back() < vocabulary) ends.push_back(vocabulary);
+  ends.push_back(vocabulary);
   return ends;
 }
 
@@ -87,7 +80,9 @@ class Builder {
           {.name = "output_projection", .part = Part::kOutput, .in = width, .out = projected});
       width = projected;
     }
-    if (output.type == OutputType::kAdaptive) return add_adaptive(width);
+    // An empty list of cutoffs is a whole softmax.
+    const bool whole = output.cutoffs && output.cutoffs->empty();
+    if (output.type == OutputType::kAdaptive && !whole) return add_adaptive(width);
     SummaryRow row = table("output", width, vocabulary_, -1);
     if (output.tied) row.parameters = 0;
     // fairseq's two-layer form has its second layer weight-normed as well.
@@ -111,12 +106,6 @@ class Builder {
     for (Index tail = 0; tail < tails; ++tail) {
       const auto at = static_cast<std::size_t>(tail);
       narrow /= output.tail_div;
-      if (narrow < 1) {
-        throw Error(ExitCode::kUsage,
-                    "model.output.tail_div: tail {} has no channel left (expected at most {}, "
-                    "found {})",
-                    tail, width, output.tail_div);
-      }
       const std::string name = fmt::format("output.tails.{}", tail);
       const int number = static_cast<int>(tail);
       rows_.push_back(table(name + ".projection", width, narrow, number));
@@ -170,6 +159,7 @@ double Summary::multiply_adds(std::span<const double> share) const {
 }
 
 Summary summarise(const ModelConfig& config, Index vocabulary) {
+  check_output(config, vocabulary);
   return Builder(config, vocabulary).build();
 }
 

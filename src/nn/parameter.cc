@@ -95,8 +95,17 @@ void ParameterStore::discard_gradient() {
   for (const auto& weights : weights_) backend_.discard_gradient(*weights);
 }
 
+void ParameterStore::start_averages() {
+  assert(arrays_.has(Array::kAverage));
+  for (const Parameter& parameter : parameters_) {
+    std::copy_n(parameter.slices[Array::kValue], parameter.stored,
+                parameter.slices[Array::kAverage]);
+  }
+}
+
 void ParameterStore::swap_averages() {
   assert(arrays_.has(Array::kAverage));
+  for (const auto& weights : weights_) backend_.catch_up(*weights);
   for (Parameter& parameter : parameters_) {
     auto& of = parameter.slices.of;
     std::swap(of[static_cast<std::size_t>(Array::kValue)],

@@ -10,18 +10,18 @@ using kernels::Into;
 using kernels::Junction;
 
 ResidualBlock::ResidualBlock(const ParameterScope& scope, Index in,
-                             const std::vector<LayerShape>& layers, bool weight_norm, Real scale)
+                             const std::vector<LayerShape>& layers, const LayerStyle& style,
+                             Real scale)
     : in_(in), scale_(scale) {
   assert(!layers.empty());
   Index width = in;
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    layers_.emplace_back(scope / "layers" / std::to_string(i), width, layers[i].channels,
-                         layers[i].kernel, layers[i].dilation, weight_norm);
+    layers_.emplace_back(scope / "layers" / std::to_string(i), width, layers[i], style);
     width = layers[i].channels;
   }
   if (width != in) {
     projection_ = std::make_unique<Product>(
-        scope / "projection", kernels::ConvShape{.in = in, .out = width}, weight_norm);
+        scope / "projection", kernels::ConvShape{.in = in, .out = width}, style.weight_norm);
   }
 }
 

@@ -11,10 +11,18 @@ Activations* Workspace::make(Index channels, Form form) {
   // At least this much; a layout may pad. Before the first page of it is touched.
   const double rows =
       static_cast<double>(map_.sequences) * static_cast<double>(map_.time + map_.context);
-  const double numbers = rows * static_cast<double>(channels) * (form == Form::kSaved ? 2 : 1);
+  reserve(rows * static_cast<double>(channels));
+  return all_.emplace_back(backend_.activations(map_, channels, form)).get();
+}
+
+Activations* Workspace::selected(const kernels::Selection& selection, Index channels, Form form) {
+  reserve(static_cast<double>(selection.source.tokens()) * static_cast<double>(channels));
+  return all_.emplace_back(backend_.activations(selection, channels, form)).get();
+}
+
+void Workspace::reserve(double numbers) {
   bytes_ += numbers * sizeof(Real);
   require_memory(bytes_, "the activations of a batch");
-  return all_.emplace_back(backend_.activations(map_, channels, form)).get();
 }
 
 Activations* Workspace::operand(Index channels) {
@@ -22,7 +30,7 @@ Activations* Workspace::operand(Index channels) {
 }
 
 Activations* Workspace::saved(Index channels) {
-  return training_ ? make(channels, Form::kSaved) : nullptr;
+  return training_ && channels > 0 ? make(channels, Form::kSaved) : nullptr;
 }
 
 Activations* Workspace::gradient(Index channels, Gradient kind, std::size_t turn) {

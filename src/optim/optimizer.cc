@@ -1,5 +1,7 @@
 #include "sluice/optim/optimizer.h"
 
+#include <algorithm>
+
 namespace sluice::optim {
 
 kernels::UpdateKind update_kind(const OptimizerConfig& config) {
@@ -36,6 +38,11 @@ kernels::UpdateRule update_rule(const OptimizerConfig& config, double lr, Index 
   rule.other_decay = config.decay == Decay::kAll ? config.weight_decay : 0;
   rule.step = update;
   return rule;
+}
+
+double average_share(double decay, std::int64_t update) {
+  const auto u = static_cast<double>(update);
+  return 1 - std::min(decay, (1 + u) / (10 + u));
 }
 
 }  // namespace sluice::optim

@@ -21,9 +21,13 @@ constexpr char kTokenizer[] = "sluice.tokenizer";
 constexpr char kPermutation[] = "sluice.permutation";
 constexpr char kFormat[] = "1";
 
+constexpr std::string_view kAveragePrefix = "ema.";
+
 // What only training needs, by the prefix that its tensors have in a checkpoint.
 constexpr std::pair<Array, std::string_view> kTrainingArrays[] = {
-    {Array::kState0, "optimizer.0."}, {Array::kState1, "optimizer.1."}, {Array::kAverage, "ema."}};
+    {Array::kState0, "optimizer.0."},
+    {Array::kState1, "optimizer.1."},
+    {Array::kAverage, kAveragePrefix}};
 
 std::vector<std::uint64_t> extents(const Parameter& parameter) {
   return {parameter.shape.begin(), parameter.shape.end()};
@@ -163,12 +167,20 @@ ModelFile::ModelFile(const std::string& path) : reader_(path) {
   std::memcpy(info_.permutation.data(), permutation.data(), permutation.size());
 }
 
+bool ModelFile::has_averages() const {
+  return std::any_of(
+      reader_.tensors().begin(), reader_.tensors().end(),
+      [](const TensorInfo& tensor) { return tensor.name.starts_with(kAveragePrefix); });
+}
+
 std::uint64_t ModelFile::hash() const {
   Checksum hash;
   for (const TensorInfo& tensor : reader_.tensors()) {
     if (is_training_tensor(tensor.name)) continue;
     hash.add(tensor.name + '\n');
-    hash.add(metadata_value(reader_, ("sluice.xxh3.data:" + tensor.name).c_str()) + '\n');
+    const std::string average = std::string(kAveragePrefix) + tensor.name;
+    const std::string& source = reader_.find(average) == nullptr ? tensor.name : average;
+    hash.add(metadata_value(reader_, ("sluice.xxh3.data:" + source).c_str()) + '\n');
   }
   return hash.value();
 }
@@ -186,9 +198,10 @@ void ModelFile::load(model::GatedConvLm& model, bool with_states) const {
     }
     store.write(parameter, array, values);
   };
+  const std::string of_values(!with_states && has_averages() ? kAveragePrefix : "");
   std::size_t expected = 2;
   for (Parameter& parameter : store.parameters()) {
-    copy(parameter, Array::kValue, parameter.name);
+    copy(parameter, Array::kValue, of_values + parameter.name);
     ++expected;
     for (const auto& [array, prefix] : kTrainingArrays) {
       if (!with_states || !store.arrays().has(array)) continue;

@@ -51,9 +51,12 @@ double measured_update(kernels::Backend& backend, Weights& weights, const Parame
     backend.update(weights, rule);
     return kNone;
   }
+  // Rows may owe steps of before, and then this one.
+  backend.catch_up(weights);
   const Real* now = weights.v()[Array::kValue];
   std::vector<Real> before(now, now + parameter->stored);
   backend.update(weights, rule);
+  backend.catch_up(weights);
   const double size = norm(before.data(), before.size());
   for (std::size_t i = 0; i < before.size(); ++i) before[i] = now[i] - before[i];
   return norm(before.data(), before.size()) / size;

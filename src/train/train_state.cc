@@ -22,6 +22,10 @@ void fields(Self& self, const Visit& visit) {
   visit("validated_step", self.validated_step);
   visit("best_loss", self.best_loss);
   visit("best_step", self.best_step);
+  visit("plateau_best", self.plateau.best);
+  visit("plateau_stale", self.plateau.stale);
+  visit("plateau_waited", self.plateau.waited);
+  visit("lr_scale", self.plateau.lr_scale);
   visit("interval_nats", self.interval_nats);
   visit("interval_targets", self.interval_targets);
   visit("last_lr", self.last_lr);

@@ -16,6 +16,25 @@ namespace sluice::train {
 
 using Clock = std::chrono::steady_clock;
 
+namespace {
+
+// While it lives, the model computes with the averages of its weights, if it keeps any.
+class AveragedWeights {
+ public:
+  explicit AveragedWeights(nn::ParameterStore& store) : store_(store) { swap(); }
+  ~AveragedWeights() { swap(); }
+  AveragedWeights(const AveragedWeights&) = delete;
+  AveragedWeights& operator=(const AveragedWeights&) = delete;
+
+ private:
+  void swap() {
+    if (store_.arrays().has(kernels::Array::kAverage)) store_.swap_averages();
+  }
+  nn::ParameterStore& store_;
+};
+
+}  // namespace
+
 Trainer::Trainer(const Run& run, const TrainState& state)
     : run_(run),
       state_(state),
@@ -26,6 +45,8 @@ Trainer::Trainer(const Run& run, const TrainState& state)
   if (run.train.max_epochs) {
     last_sample_ = run.batches.epoch_start(static_cast<std::uint64_t>(*run.train.max_epochs));
   }
+  nn::ParameterStore& store = run.model.parameters();
+  if (state.updates == 0 && store.arrays().has(kernels::Array::kAverage)) store.start_averages();
   progress_at_start_ = progress(0);
 }
 
@@ -35,7 +56,7 @@ Trainer::Outcome Trainer::run() {
   // A stop may have cut the validation short that this step was due.
   bool pending_validation =
       state_.step > 0 && state_.validated_step < state_.step && due(run_.train.eval_every);
-  while (pending_validation || progress(0) < 1) {
+  while (pending_validation || !finished()) {
     if (run_.stop_requested()) {
       save(true);
       return Outcome::kStopped;
@@ -46,10 +67,14 @@ Trainer::Outcome Trainer::run() {
       if (due(run_.train.log_every)) log_step();
     }
     pending_validation = due(run_.train.eval_every) && !validate();
-    const bool last = progress(0) >= 1;
+    const bool last = finished();
     // Amid skipped steps the checkpoints before are what a diverging run is left with.
     const bool worth_saving = last || state_.bad_in_a_row == 0;
     if (!pending_validation && due(run_.train.save_every) && worth_saving) save(last);
+  }
+  if (out_of_patience()) {
+    spdlog::info("early stop at step {}: no improvement in {} validations (train.early_stop_evals)",
+                 state_.step, state_.plateau.stale);
   }
   if (!std::isfinite(state_.best_loss)) {
     throw Error(ExitCode::kDiverged,
@@ -77,7 +102,7 @@ double Trainer::estimate_seconds() {
 void Trainer::step() {
   const auto begin = Clock::now();
   // At the middle of the step: neither a dead first step after 0, nor a last one at exactly 0.
-  const double lr = optim::learning_rate(run_.schedule, run_.optimizer.lr, progress(0.5));
+  const double lr = optim::learning_rate(run_.schedule, peak_lr(), progress(0.5));
   double nats = 0;
   Index targets = 0;
   std::uint64_t first_sequence = 0;
@@ -90,7 +115,7 @@ void Trainer::step() {
     memory_->set_dropout(static_cast<std::uint64_t>(run_.train.seed),
                          static_cast<std::uint64_t>(state_.step), first_sequence);
     const model::Loss loss = run_.model.forward(batch_.inputs, batch_.targets, *memory_);
-    run_.model.backward(batch_.inputs, batch_.targets, *memory_, flow ? flow->observer() : nullptr);
+    run_.model.backward(batch_.inputs, *memory_, flow ? flow->observer() : nullptr);
     nats += loss.nats;
     targets += loss.targets;
     first_sequence += static_cast<std::uint64_t>(run_.batch_size);
@@ -129,8 +154,9 @@ bool Trainer::apply(double nats, Index targets, double lr, Flow* flow) {
   state_.bad_in_a_row = 0;
   state_.last_grad_norm = norm;
   state_.last_lr = lr;
-  const kernels::UpdateRule rule =
+  kernels::UpdateRule rule =
       optim::update_rule(run_.optimizer, lr, targets, norm, ++state_.updates);
+  rule.average = optim::average_share(run_.train.ema_decay, state_.updates);
   if (flow != nullptr) {
     flow->update(rule, targets);
   } else {
@@ -148,31 +174,15 @@ void Trainer::check_divergence() const {
 }
 
 bool Trainer::validate() {
-  eval::Totals totals;
   const auto begin = Clock::now();
-  const double tokens = static_cast<double>(run_.valid.size());
-  const bool done = eval::evaluate(
-      run_.model, run_.permutation, run_.end_of_line, run_.valid,
-      [&](std::uint64_t scored, std::uint64_t) {
-        run_.bar.show(static_cast<double>(scored) / tokens, "validating");
-        return !run_.stop_requested();
-      },
-      totals);
-  if (!done) return false;
+  eval::Totals totals;
+  if (!evaluate(totals)) return false;
+  const TrainState before = state_;
+  const double loss = eval::nats_per_token(totals);
   state_.validated_step = state_.step;
   state_.elapsed_seconds = seconds();
-  const double loss = eval::nats_per_token(totals);
-  const TrainState before = state_;
-  bool best = loss < state_.best_loss;
-  if (best) {
-    state_.best_loss = loss;
-    state_.best_step = state_.step;
-    // A best model that is not on disk is not one: the older stays the one to beat.
-    if (!save_best()) {
-      state_ = before;
-      best = false;
-    }
-  }
+  if (state_.step % run_.train.eval_every == 0) count_validation(loss);
+  const bool best = loss < state_.best_loss && keep_best(loss, before);
   run_.bar.clear();
   spdlog::info("step {} | valid loss {:.4f} | ppl {:.2f} | {:.3f} bits/byte{} | {}", state_.step,
                loss, eval::perplexity(totals), eval::bits_per_byte(totals), best ? " | best" : "",
@@ -186,20 +196,48 @@ bool Trainer::validate() {
   return true;
 }
 
-bool Trainer::save_best() {
+bool Trainer::evaluate(eval::Totals& totals) {
+  const AveragedWeights averaged(run_.model.parameters());
+  const double tokens = static_cast<double>(run_.valid.size());
+  return eval::evaluate(
+      run_.model, run_.permutation, run_.end_of_line, run_.valid,
+      [&](std::uint64_t scored, std::uint64_t) {
+        run_.bar.show(static_cast<double>(scored) / tokens, "validating");
+        return !run_.stop_requested();
+      },
+      totals);
+}
+
+void Trainer::count_validation(double loss) {
+  const double peak = peak_lr();
+  state_.plateau.add(loss, run_.schedule);
+  if (peak_lr() >= peak) return;
+  run_.bar.clear();
+  spdlog::info("step {} | no improvement in {} validations: lr {:.3g} -> {:.3g}", state_.step,
+               state_.plateau.stale, peak, peak_lr());
+}
+
+bool Trainer::keep_best(double loss, const TrainState& before_validation) {
+  TrainState state = state_;
+  state.best_loss = loss;
+  state.best_step = state.step;
   try {
-    save_model(run_.directory.best_path(), run_.info, state_, run_.model);
-    return true;
+    const AveragedWeights averaged(run_.model.parameters());
+    save_model(run_.directory.best_path(), run_.info, state, run_.model);
   } catch (const Error& error) {
+    // A best model that is not on disk is not one: the older stays the one to beat.
     if (error.code() != ExitCode::kOutput) throw;
-    if (progress(0) >= 1) {
-      // The run must not be lost with it.
+    if (finished()) {
+      // The run must not be lost with it; a resume validates once more.
+      state_ = before_validation;
       save(true);
       throw;
     }
     spdlog::warn("{}; training goes on, the best model is the one before", error.what());
     return false;
   }
+  state_ = state;
+  return true;
 }
 
 void Trainer::save(bool must_succeed) {
@@ -237,6 +275,15 @@ void Trainer::log_step() {
   state_.interval_nats = 0;
   state_.interval_targets = 0;
   interval_seconds_ = interval_tokens_ = 0;
+}
+
+bool Trainer::out_of_patience() const {
+  const auto& evals = run_.train.early_stop_evals;
+  return evals && state_.plateau.stale >= *evals;
+}
+
+double Trainer::peak_lr() const {
+  return optim::peak_left(state_.plateau, run_.schedule, run_.optimizer.lr);
 }
 
 double Trainer::seconds() const {

@@ -33,6 +33,16 @@ train_with 2 'data\.batch_size.*expected' data.batch_size=0
 train_with 2 'model\.dropout\.layer.*expected' model.dropout.layer=1
 train_with 2 'train: no limit' train.max_steps=null
 train_with 2 'optimizer\.betas' 'optimizer.betas=[0.9]'
+train_with 2 'schedule\.warmup: inverse_sqrt .*expected above 0' schedule.type=inverse_sqrt \
+  schedule.warmup=0
+train_with 2 'schedule\.milestones: empty' schedule.type=steps
+train_with 2 'schedule\.milestones\.1: .*expected above 0\.5, found 0\.4' schedule.type=steps \
+  'schedule.milestones=[0.5,0.4]'
+train_with 2 'schedule\.milestones\.0: .*expected above 0\.1, found 0\.05' schedule.type=steps \
+  'schedule.milestones=[0.05]'
+train_with 2 'schedule\.milestones\.0: out of range' schedule.type=steps 'schedule.milestones=[1]'
+train_with 2 'schedule\.factor: out of range' schedule.type=plateau schedule.factor=1
+train_with 2 'schedule\.patience: ' schedule.type=plateau schedule.patience=-1
 sed 's/"lr"/"lrr"/' tiny.json >mistyped.json
 refuses 2 'mistyped\.json: line [0-9]+: optimizer\.lrr: .*did you mean "lr"' train mistyped.json
 sed 's/"lr": 0.01/"lr": 0.01, "lr": 0.02/' tiny.json >twice.json

@@ -269,5 +269,26 @@ succeeds train tiny.json --out runs/idle --set tokenizer.type=byte --set tokeniz
 grep -q '^warning: tokenizer.min_count does nothing here' "$err" || fail "idle key: $(cat "$err")"
 succeeds train --resume --out runs/idle
 grep -q 'this run is finished' "$err" || fail "a finished run: $(cat "$err")"
+idle() { # KEY SETTING...: the only warning is that KEY does nothing; none with KEY "".
+  local key=$1 arguments=()
+  shift
+  for setting in "$@"; do arguments+=(--set "$setting"); done
+  succeeds train tiny.json --out runs/idle --overwrite --max-steps 1 "${arguments[@]}"
+  [ "$(sed -n 's/^warning: \([^ ]*\) does nothing here: .*/\1/p' "$err")" = "$key" ] ||
+    fail "idle $*: $(grep '^warning' "$err")"
+}
+idle '' optimizer.type=sgd optimizer.momentum=0.5 optimizer.weight_decay=0.1 optimizer.decay=all
+idle optimizer.betas optimizer.type=nag 'optimizer.betas=[0.8,0.99]'
+idle optimizer.eps optimizer.type=sgd optimizer.eps=1e-6
+idle optimizer.momentum optimizer.type=adam optimizer.momentum=0.5 optimizer.eps=1e-6
+idle optimizer.decay optimizer.decay=all
+idle '' schedule.type=plateau schedule.factor=0.1 schedule.patience=1 schedule.min_lr=1e-3
+idle '' schedule.type=steps schedule.factor=0.1 'schedule.milestones=[0.5]'
+idle schedule.patience schedule.type=steps 'schedule.milestones=[0.5]' schedule.patience=1
+idle schedule.milestones schedule.type=plateau 'schedule.milestones=[0.5]'
+idle schedule.factor schedule.type=linear schedule.factor=0.1
+idle schedule.min_lr schedule.type=constant schedule.min_lr=1e-3
+idle model.output.cutoffs model.output.type=softmax 'model.output.cutoffs=[10]'
+idle model.output.tail_div model.output.type=softmax model.output.tail_div=2
 
 finish

@@ -65,6 +65,31 @@ TEST_CASE("check_config: the schedule ends below its start", "[config]") {
   CHECK(refused(config).starts_with("schedule.min_lr: above optimizer.lr"));
 }
 
+TEST_CASE("check_config: inverse_sqrt needs a warm-up", "[config]") {
+  Config config = with_limit();
+  config.schedule.type = optim::ScheduleType::kInverseSqrt;
+  CHECK(refused(config).starts_with("schedule.warmup: inverse_sqrt falls"));
+  config.schedule.warmup = 0.01;
+  CHECK_NOTHROW(check_config(config));
+}
+
+TEST_CASE("check_config: steps needs milestones, rising and after the warm-up", "[config]") {
+  Config config = with_limit();
+  config.schedule.type = optim::ScheduleType::kSteps;
+  CHECK(refused(config).starts_with("schedule.milestones: empty"));
+  config.schedule.milestones = {0.2, 0.5};
+  CHECK_NOTHROW(check_config(config));
+  config.schedule.milestones = {0.2, 0.5, 0.5};
+  CHECK(refused(config).starts_with(
+      "schedule.milestones.2: not above the one before (expected above 0.5, found 0.5)"));
+  config.schedule.milestones = {0.2, 0.5};
+  config.schedule.warmup = 0.2;
+  CHECK(refused(config).starts_with(
+      "schedule.milestones.0: not above the warm-up (expected above 0.2, found 0.2)"));
+  config.schedule.type = optim::ScheduleType::kConstant;  // which does not look at them
+  CHECK_NOTHROW(check_config(config));
+}
+
 TEST_CASE("check_config: absurd sizes are refused before anything is allocated", "[config]") {
   Config config = with_limit();
   config.model.blocks = {{.layers = {{.kernel = 1024, .channels = 1 << 20}}, .repeat = 1000}};

@@ -263,5 +263,18 @@ TEST_CASE("to_json: numbers and times are written as people write them", "[confi
   CHECK(refusal(ExitCode::kUsage, [&] { to_json(config); }).find("not UTF-8") != std::string::npos);
 }
 
+TEST_CASE("value_of_key: the JSON of a key on one line, cut when it is long", "[config]") {
+  Config config;
+  CHECK(value_of_key(config, "model.gate") == "\"glu\"");
+  CHECK(value_of_key(config, "optimizer.betas") == "[0.9, 0.999]");
+  CHECK(value_of_key(config, "model.output.cutoffs") == "\"auto\"");
+  CHECK(value_of_key(config, "model.blocks.0.layers.0.kernel") == "4");
+  config.model.blocks.resize(3);
+  const std::string blocks = value_of_key(config, "model.blocks");
+  CHECK(blocks.starts_with("[ { \"layers\": [ {\"kernel\": 4, "));
+  CHECK(blocks.size() < 90);
+  CHECK(blocks.ends_with("..."));
+}
+
 }  // namespace
 }  // namespace sluice::config

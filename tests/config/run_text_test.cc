@@ -18,7 +18,7 @@ struct Fixture {
     data.train = {write_text(folder / "train.txt", "abab\nabc\nab\nba\n")};
     data.cache_dir = folder / "cache";
   }
-  RunText prepare(std::unique_ptr<text::Tokenizer> known = nullptr) {
+  RunText prepare(std::optional<Vocabulary> known = std::nullopt) {
     notes.clear();
     return prepare_text(
         data, tokenizer, std::move(known), [&](const std::string& note) { notes.push_back(note); },
@@ -73,13 +73,17 @@ TEST_CASE("RunText: a form of the held-out lines alone is out of vocabulary", "[
   CHECK(text.valid.oov() == 1);
 }
 
-TEST_CASE("RunText: a model's tokenizer is taken as it is", "[config]") {
+TEST_CASE("RunText: a model's tokenizer and permutation are taken as they are", "[config]") {
   Fixture it;
   it.data.valid = {write_text(it.folder / "valid.txt", "ab\n")};
   RunText first = it.prepare();
   const std::uint64_t hash = first.tokenizer->hash();
   it.data.train = {write_text(it.folder / "other.txt", "xyz ab\nab\n")};
-  const RunText second = it.prepare(std::move(first.tokenizer));
+  const std::vector<int> order = {4, 3, 2, 1, 0};
+  REQUIRE(first.permutation.model_ids() != order);
+  const RunText second =
+      it.prepare(Vocabulary{std::move(first.tokenizer), text::Permutation(order)});
+  CHECK(second.permutation.model_ids() == order);
   CHECK(second.tokenizer->hash() == hash);
   CHECK(second.train.oov() == 4);
 }

@@ -28,11 +28,11 @@ struct Subject {
   }
   double forward(std::span<const int> targets) {
     std::vector<double> nats(targets.size());
-    backend->softmax_forward(*x, table.weights(), targets, nats, tape.get());
+    backend->softmax_forward(*x, all, targets, nats, tape.get());
     return std::accumulate(nats.begin(), nats.end(), 0.0);
   }
   std::vector<Real> backward(std::span<const int> targets) {
-    backend->softmax_backward(*tape, *x, targets, table.weights(), below, Into::kClose);
+    backend->softmax_backward(*tape, *x, targets, all, below, Into::kClose);
     std::vector<Real> gradient(kRows * kWidth);
     backend->store(*dx, gradient);
     return gradient;
@@ -42,6 +42,7 @@ struct Subject {
   ThreadPool pool{1};
   std::unique_ptr<Backend> backend;
   testing::WeightsBench table;
+  std::vector<TableRows> all = {{.table = &table.weights(), .begin = 0, .end = kWords}};
   std::unique_ptr<Activations> x, dx;
   Junction below;
   std::unique_ptr<SoftmaxTape> tape = backend->softmax_tape();
@@ -65,11 +66,11 @@ TEST_CASE("Softmax: log-probabilities, loss and gradients equal PyTorch's", "[ke
 
   const std::vector<Index> tokens = {0, 1, 2, 3, 4, 5, 6};
   std::vector<Real> log_p(kRows * kWords);
-  s.backend->log_probabilities(*s.x, s.table.weights(), tokens, log_p);
+  s.backend->log_probabilities(*s.x, s.all, tokens, log_p);
   CHECK(testing::relative_difference(log_p, s.golden.values("logprob")) <= kTolerance);
   const std::vector<Index> last = {6, 2};
   std::vector<Real> two(2 * kWords);
-  s.backend->log_probabilities(*s.x, s.table.weights(), last, two);
+  s.backend->log_probabilities(*s.x, s.all, last, two);
   CHECK(testing::relative_difference(std::span(two).first(kWords),
                                      std::span(log_p).subspan(6 * kWords)) <= 1e-14);
 

@@ -24,20 +24,20 @@ struct Subject {
   double nats(int target) {
     const std::vector<int> targets = {target};
     std::vector<double> loss(1);
-    backend->softmax_forward(*x, table.weights(), targets, loss, tape.get());
+    backend->softmax_forward(*x, all, targets, loss, tape.get());
     return loss[0];
   }
   std::vector<Real> log_probabilities() {
     const std::vector<Index> first = {0};
     std::vector<Real> log_p(static_cast<std::size_t>(words));
-    backend->log_probabilities(*x, table.weights(), first, log_p);
+    backend->log_probabilities(*x, all, first, log_p);
     return log_p;
   }
   // p - one hot, read off the bias.
   std::vector<Real> gradient(int target) {
     nats(target);
     const std::vector<int> targets = {target};
-    backend->softmax_backward(*tape, *x, targets, table.weights(), below, Into::kClose);
+    backend->softmax_backward(*tape, *x, targets, all, below, Into::kClose);
     backend->discard_gradient(table.weights());
     const Real* db = table.b(Array::kGradient);
     return {db, db + words};
@@ -51,6 +51,7 @@ struct Subject {
   std::unique_ptr<SoftmaxTape> tape = backend->softmax_tape();
   Index words;
   testing::WeightsBench table;
+  std::vector<TableRows> all = {{.table = &table.weights(), .begin = 0, .end = words}};
   Junction below;
 };
 

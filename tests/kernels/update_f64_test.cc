@@ -53,8 +53,16 @@ TEST_CASE("Update: ten steps equal torch.optim's", "[kernels]") {
   UpdateRule adamw = adam, adam_eps = adam;
   adamw.matrix_decay = 0.1;
   adam_eps.momentum = 0.8, adam_eps.beta2 = 0.95, adam_eps.eps = 1e-3;
-  const Case c = GENERATE_COPY(Case{"sgd_nesterov", nag}, Case{"adam", adam},
-                               Case{"adam_eps", adam_eps}, Case{"adamw", adamw});
+  const UpdateRule momentum = {.kind = UpdateKind::kSgd, .lr = 0.5, .momentum = 0.9};
+  const UpdateRule sgd = {.kind = UpdateKind::kSgd, .lr = 0.5};
+  UpdateRule adam_l2 = adam;
+  adam_l2.kind = UpdateKind::kAdam;
+  UpdateRule plain_adam = adam_l2;
+  adam_l2.matrix_decay = 0.01;
+  const Case c =
+      GENERATE_COPY(Case{"sgd", sgd}, Case{"sgd_momentum", momentum}, Case{"sgd_nesterov", nag},
+                    Case{"adam", adam}, Case{"adam", plain_adam}, Case{"adam_l2", adam_l2},
+                    Case{"adam_eps", adam_eps}, Case{"adamw", adamw});
   const std::string name = GENERATE(testing::kReference, testing::kBlocked);
   INFO(name << ", " << c.name);
   ThreadPool pool(1);

@@ -58,7 +58,7 @@ TEST_CASE("GatedConvLm: dropout has a mask of its own at each place", "[model]")
   const std::vector<int> input = {0}, target = {1};
   state->set_dropout(1, 1, 0);
   subject.model.forward(input, target, *state);
-  subject.model.backward(input, target, *state);
+  subject.model.backward(input, *state);
   // kept[place][channel], from `stride` numbers per channel starting at `offset`.
   const auto kept = [&](const char* name, std::size_t offset, std::size_t stride) {
     const auto gradient =

@@ -143,7 +143,7 @@ Trained train(const ModelConfig& config, Index vocabulary, Index sequences, Inde
     state->set_dropout(1, step, 0);
     const Result result = forward(subject.model, batch, *state);
     trained.nats.insert(trained.nats.end(), result.nats.begin(), result.nats.end());
-    subject.model.backward(batch.inputs, batch.targets, *state);
+    subject.model.backward(batch.inputs, *state);
     const auto gradients = testing::read_all(store, Array::kGradient);
     trained.gradients.insert(trained.gradients.end(), gradients.begin(), gradients.end());
     rule.step = static_cast<std::int64_t>(step);
@@ -238,7 +238,7 @@ TEST_CASE("GatedConvLm: masked positions send no gradient to their inputs", "[mo
   }
   const auto state = subject.model.state(2, kTime, true);
   subject.model.forward(batch.inputs, batch.targets, *state);
-  subject.model.backward(batch.inputs, batch.targets, *state);
+  subject.model.backward(batch.inputs, *state);
   const auto gradient =
       testing::read_parameter(subject.model.parameters(), "embedding.weight", Array::kGradient);
   const std::size_t width = gradient.size() / kVocabulary;
@@ -262,9 +262,9 @@ TEST_CASE("GatedConvLm: batches in flight do not disturb each other", "[model]")
     b->set_dropout(1, 1, 2);
     model.forward(one.inputs, one.targets, *a);
     if (interleaved) model.forward(two.inputs, two.targets, *b);
-    model.backward(one.inputs, one.targets, *a);
+    model.backward(one.inputs, *a);
     if (!interleaved) model.forward(two.inputs, two.targets, *b);
-    model.backward(two.inputs, two.targets, *b);
+    model.backward(two.inputs, *b);
     return testing::read_all(model.parameters(), Array::kGradient);
   };
   CHECK(run(apart.model, false) == run(together.model, true));

@@ -15,11 +15,13 @@ struct Case {
   Index sequences, time;
 };
 
-testing::GradientMismatch check(kernels::Backend& backend, const Case& c) {
+testing::GradientMismatch check(kernels::Backend& backend, const Case& c, kernels::Gate gate) {
   testing::LayerBench bench(
       backend,
       {.sequences = c.sequences, .time = c.time, .context = (c.kernel - 1) * c.dilation + 1}, c.in);
-  GatedLayer layer(ParameterScope(bench.store), c.in, c.out, c.kernel, c.dilation, c.weight_norm);
+  GatedLayer layer(ParameterScope(bench.store), c.in,
+                   {.kernel = c.kernel, .channels = c.out, .dilation = c.dilation},
+                   {.gate = gate, .weight_norm = c.weight_norm});
   bench.open(c.out);
   layer.wire(bench.workspace, bench.out, 0);
   bench.close();
@@ -109,8 +111,28 @@ TEST_CASE("GatedLayer: gradients agree with differences at odd shapes", "[nn]") 
   const std::string name = GENERATE(testing::kReference, testing::kBlocked);
   ThreadPool pool(1);
   const auto backend = testing::make_backend(name, pool);
-  const testing::GradientMismatch worst = check(*backend, c);
+  const testing::GradientMismatch worst = check(*backend, c, kernels::Gate::kGlu);
   INFO(name << " " << worst.where << ": " << worst.analytic << " against " << worst.numeric);
+  CHECK(worst.largest > 0.01);
+  CHECK(worst.error <= 1e-6);
+}
+
+TEST_CASE("GatedLayer: every gate has right gradients, with and without weight norm", "[nn]") {
+  const auto gate = static_cast<kernels::Gate>(GENERATE(range(0, kernels::kGates)));
+  const bool weight_norm = GENERATE(true, false);
+  const std::string name = GENERATE(testing::kReference, testing::kBlocked);
+  ThreadPool pool(1);
+  const auto backend = testing::make_backend(name, pool);
+  const Case c = {.in = 5,
+                  .out = 17,
+                  .kernel = 2,
+                  .dilation = 1,
+                  .weight_norm = weight_norm,
+                  .sequences = 2,
+                  .time = 3};
+  const testing::GradientMismatch worst = check(*backend, c, gate);
+  INFO(name << ", gate " << static_cast<int>(gate) << ", " << worst.where << ": " << worst.analytic
+            << " against " << worst.numeric);
   CHECK(worst.largest > 0.01);
   CHECK(worst.error <= 1e-6);
 }

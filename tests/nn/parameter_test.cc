@@ -96,13 +96,29 @@ TEST_CASE("ParameterStore: arrays are as many as asked for, apart and aligned", 
   }
 }
 
+TEST_CASE("ParameterStore: averages start as the values, and swapping twice changes nothing",
+          "[nn]") {
+  Subject subject(kernels::training_arrays(kernels::UpdateKind::kNag, true));
+  const std::vector<Real> values = testing::read_all(subject.store(), Array::kValue);
+  subject.store().start_averages();
+  CHECK(testing::read_all(subject.store(), Array::kAverage) == values);
+  testing::stir_parameters(subject.store(), 8);
+  const std::vector<Real> stirred = testing::read_all(subject.store(), Array::kValue);
+  REQUIRE(stirred != values);
+  subject.store().swap_averages();
+  CHECK(testing::read_all(subject.store(), Array::kValue) == values);
+  CHECK(testing::read_all(subject.store(), Array::kAverage) == stirred);
+  subject.store().swap_averages();
+  CHECK(testing::read_all(subject.store(), Array::kValue) == stirred);
+}
+
 TEST_CASE("ParameterStore: a discarded gradient leaves no trace in the next", "[nn]") {
   Subject subject({Array::kValue, Array::kGradient});
   const testing::TokenBatch batch = testing::token_batch(2, 5, 11, 1);
   const auto state = subject.model.state(2, 5, true);
   const auto backward = [&] {
     subject.model.forward(batch.inputs, batch.targets, *state);
-    subject.model.backward(batch.inputs, batch.targets, *state);
+    subject.model.backward(batch.inputs, *state);
     return testing::read_all(subject.store(), Array::kGradient);
   };
   const std::vector<Real> once = backward();

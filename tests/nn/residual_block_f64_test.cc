@@ -19,7 +19,8 @@ struct Subject {
   Subject(kernels::Backend& backend, const kernels::RowMap& map, Index in,
           const std::vector<LayerShape>& layers, bool weight_norm, Real scale)
       : bench(backend, map, in),
-        block(ParameterScope(bench.store), in, layers, weight_norm, scale) {
+        block(ParameterScope(bench.store), in, layers, LayerStyle{.weight_norm = weight_norm},
+              scale) {
     bench.open(block.out());
     std::size_t turn = 0;
     block.wire(bench.workspace, bench.in, bench.out, cache, turn, 0);

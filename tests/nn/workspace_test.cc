@@ -35,7 +35,7 @@ TEST_CASE("Workspace: nothing grows or moves after the second batch", "[nn]") {
     if (training) state->set_dropout(1, step, 0);
     model.forward(batch.inputs, batch.targets, *state);
     if (training) {
-      model.backward(batch.inputs, batch.targets, *state);
+      model.backward(batch.inputs, *state);
       model.parameters().update(rule);
     } else {
       state->carry_context(*state);

@@ -59,6 +59,22 @@ TEST_CASE("Optimizer: a rule carries its optimiser's own fields", "[optim]") {
   CHECK(adamw.step == 6);
   CHECK(adamw.matrix_decay == 0.02);
   CHECK(adamw.other_decay == 0.02);
+
+  config.type = OptimizerType::kSgd;
+  CHECK(update_rule(config, 0.1, 1, 0, 6).kind == kernels::UpdateKind::kSgd);
+  CHECK(update_rule(config, 0.1, 1, 0, 6).momentum == 0.7);
+  config.type = OptimizerType::kAdam;
+  CHECK(update_rule(config, 0.1, 1, 0, 6).kind == kernels::UpdateKind::kAdam);
+  CHECK(update_rule(config, 0.1, 1, 0, 6).beta2 == 0.95);
+}
+
+TEST_CASE("Optimizer: averages are short at first and then decay as asked", "[optim]") {
+  CHECK(average_share(0.9, 1) == Approx(9.0 / 11));
+  CHECK(average_share(0.9, 10) == Approx(9.0 / 20));
+  CHECK(average_share(0.9, 79) == Approx(9.0 / 89));
+  CHECK(average_share(0.9, 80) == Approx(0.1));  // 81 / 90
+  CHECK(average_share(0.9, 1000000) == Approx(0.1));
+  CHECK(average_share(0.05, 1) == Approx(0.95));
 }
 
 }  // namespace

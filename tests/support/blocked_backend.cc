@@ -54,13 +54,17 @@ class BlockedBackend : public Backend {
   std::unique_ptr<Activations> activations(const RowMap& map, Index channels, Form form) override {
     return std::make_unique<BlockedActivations>(map, channels, form);
   }
+  std::unique_ptr<Activations> activations(const Selection& selection, Index channels,
+                                           Form form) override {
+    return std::make_unique<BlockedActivations>(selection, channels, form);
+  }
   std::unique_ptr<Weights> weights(const ConvShape& shape, const Slices& v, const Slices* g,
                                    const Slices* b) override {
     return std::make_unique<BlockedProduct>(shape, v, g, b);
   }
-  std::unique_ptr<Weights> table(const TableShape& shape, const Slices& v,
+  std::unique_ptr<Weights> table(const TableShape& shape, const Slices& v, const Slices* g,
                                  const Slices* b) override {
-    return std::make_unique<BlockedTable>(shape, v, b);
+    return std::make_unique<BlockedTable>(shape, v, g, b);
   }
   std::unique_ptr<SoftmaxTape> softmax_tape() override { return std::make_unique<BlockedTape>(); }
 
@@ -92,12 +96,18 @@ class BlockedBackend : public Backend {
     }
     const auto& t = static_cast<const BlockedTable&>(weights);
     for (Index row = 0; row < t.shape.rows; ++row) {
-      for (Index c = 0; c < t.shape.width; ++c) logical[i++] = t.at(array, row, c);
+      for (Index c = 0; c < t.shape.width; ++c) {
+        if (array != Array::kGradient) {
+          logical[i++] = t.at(array, row, c);
+        } else {
+          logical[i++] = t.has_gradient ? static_cast<Real>(t.true_gradient(row, c)) : 0;
+        }
+      }
     }
   }
   void load(Activations& to, std::span<const Real> logical) override {
     const auto n = static_cast<std::size_t>(to.channels());
-    each_token(to.map(), [&](Index s, Index t, std::size_t token) {
+    each_token(to, [&](Index s, Index t, std::size_t token) {
       for (std::size_t c = 0; c < n; ++c) {
         of(to).at(s, t, static_cast<Index>(c)) = logical[token * n + c];
       }
@@ -106,7 +116,7 @@ class BlockedBackend : public Backend {
   }
   void store(const Activations& from, std::span<Real> logical) const override {
     const auto n = static_cast<std::size_t>(from.channels());
-    each_token(from.map(), [&](Index s, Index t, std::size_t token) {
+    each_token(from, [&](Index s, Index t, std::size_t token) {
       for (std::size_t c = 0; c < n; ++c) {
         logical[token * n + c] = of(from).at(s, t, static_cast<Index>(c));
       }
@@ -114,8 +124,9 @@ class BlockedBackend : public Backend {
   }
   void refresh(Weights& weights) override {
     weights.stale = false;
-    if (weights.g() == nullptr) return;
-    auto& w = static_cast<BlockedProduct&>(weights);
+    auto* product = dynamic_cast<BlockedProduct*>(&weights);
+    if (product == nullptr || weights.g() == nullptr) return;
+    BlockedProduct& w = *product;
     std::fill(w.norm2.begin(), w.norm2.end(), 0);
     w.each([&](Index tap, Index in, Index c) {
       const double v = static_cast<double>(w.at(Array::kValue, tap, in, c));
@@ -125,7 +136,7 @@ class BlockedBackend : public Backend {
 
   void embed(const Weights& table, std::span<const int> ids, Junction& out) override {
     const auto& w = static_cast<const BlockedTable&>(table);
-    each_token(out.dropped->map(), [&](Index s, Index t, std::size_t token) {
+    each_token(*out.dropped, [&](Index s, Index t, std::size_t token) {
       std::vector<Real> z(static_cast<std::size_t>(w.shape.width));
       for (std::size_t c = 0; c < z.size(); ++c) {
         z[c] = w.at(Array::kValue, ids[token], static_cast<Index>(c));
@@ -135,8 +146,8 @@ class BlockedBackend : public Backend {
   }
   void embed_backward(const Activations& dz, std::span<const int> ids, Weights& table) override {
     auto& w = static_cast<BlockedTable&>(table);
-    if (!w.has_gradient) std::fill_n(w.v()[Array::kGradient], elements(w.shape), Real(0));
-    each_token(dz.map(), [&](Index s, Index t, std::size_t token) {
+    clear_gradient(w);
+    each_token(dz, [&](Index s, Index t, std::size_t token) {
       for (Index c = 0; c < w.shape.width; ++c) {
         w.at(Array::kGradient, ids[token], c) += of(dz).at(s, t, c);
       }
@@ -147,7 +158,7 @@ class BlockedBackend : public Backend {
   void conv_forward(const Activations& x, const Weights& weights, Junction& out) override {
     const auto& w = *product_of(&weights);
     assert(!w.stale);
-    each_token(x.map(), [&](Index s, Index t, std::size_t) {
+    each_token(x, [&](Index s, Index t, std::size_t) {
       std::vector<Real> z(static_cast<std::size_t>(w.shape.columns()));
       w.each([&](Index tap, Index in, Index column) {
         const Index from = t - (w.shape.taps - 1 - tap) * w.shape.dilation;
@@ -162,7 +173,7 @@ class BlockedBackend : public Backend {
     auto& w = static_cast<BlockedProduct&>(weights);
     if (!w.has_gradient) std::fill_n(w.v()[Array::kGradient], elements(w.shape), Real(0));
     w.has_gradient = true;
-    each_token(x.map(), [&](Index s, Index t, std::size_t) {
+    each_token(x, [&](Index s, Index t, std::size_t) {
       w.each([&](Index tap, Index in, Index column) {
         const Index from = t - (w.shape.taps - 1 - tap) * w.shape.dilation;
         w.at(Array::kGradient, tap, in, column) += of(x).at(s, from, in) * of(dz).at(s, t, column);
@@ -176,7 +187,7 @@ class BlockedBackend : public Backend {
   void conv_backward_data(const Activations& dz, const Weights& weights, Junction& below,
                           Into into) override {
     const auto& w = *product_of(&weights);
-    backward_rows(below, into, dz.map(), [&](Index s, Index t, std::vector<Real>& dx) {
+    backward_rows(below, into, dz, [&](Index s, Index t, std::vector<Real>& dx) {
       w.each([&](Index tap, Index in, Index column) {
         const Index to = t + (w.shape.taps - 1 - tap) * w.shape.dilation;
         if (to >= dz.map().time) return;
@@ -204,13 +215,24 @@ class BlockedBackend : public Backend {
     }
   }
 
-  void softmax_forward(const Activations& x, const Weights& table, std::span<const int> targets,
-                       std::span<double> nats, SoftmaxTape* tape) override {
+  void gather(const Activations& x, Activations& out) override {
+    each_token(out, [&](Index s, Index t, std::size_t) {
+      const Index token = batch_token(out, s, t), time = x.map().time;
+      for (Index c = 0; c < x.channels(); ++c) {
+        of(out).at(s, t, c) = of(x).at(token / time, token % time, c);
+      }
+    });
+    out.written = true;
+  }
+
+  void softmax_forward(const Activations& x, std::span<const TableRows> words,
+                       std::span<const int> targets, std::span<double> nats,
+                       SoftmaxTape* tape) override {
     auto* keep = static_cast<BlockedTape*>(tape);
     if (keep != nullptr) keep->p_minus_one_hot.resize(targets.size());
-    each_token(x.map(), [&](Index s, Index t, std::size_t token) {
+    each_token(x, [&](Index s, Index t, std::size_t token) {
       const int target = targets[token];
-      std::vector<double> p = log_softmax(x, table, s, t);
+      std::vector<double> p = log_softmax(x, words, s, t);
       nats[token] = target < 0 ? 0 : -p[static_cast<std::size_t>(target)];
       for (double& word : p) word = target < 0 ? 0 : std::exp(word);
       if (target >= 0) p[static_cast<std::size_t>(target)] = std::expm1(-nats[token]);
@@ -218,38 +240,39 @@ class BlockedBackend : public Backend {
     });
   }
   void softmax_backward(SoftmaxTape& tape, const Activations& x, std::span<const int>,
-                        Weights& table, Junction& below, Into into) override {
-    auto& w = static_cast<BlockedTable&>(table);
+                        std::span<const TableRows> words, Junction& below, Into into) override {
     const auto& gradients = static_cast<BlockedTape&>(tape).p_minus_one_hot;
-    if (!w.has_gradient) std::fill_n(w.v()[Array::kGradient], elements(w.shape), Real(0));
-    Real* db = w.b() == nullptr ? nullptr : (*w.b())[Array::kGradient];
-    if (db != nullptr && !w.has_bias_gradient) std::fill_n(db, w.shape.rows, Real(0));
-    each_token(x.map(), [&](Index s, Index t, std::size_t token) {
-      for (Index row = 0; row < w.shape.rows; ++row) {
-        const Real dz = static_cast<Real>(gradients[token][static_cast<std::size_t>(row)]);
-        if (db != nullptr) db[row] += dz;
+    for (const TableRows& part : words) clear_gradient(table_of(part));
+    each_token(x, [&](Index s, Index t, std::size_t token) {
+      auto p = gradients[token].begin();
+      each_word(words, [&](BlockedTable& w, Index row) {
+        const Real dz = static_cast<Real>(*p++);
+        if (w.b() != nullptr) (*w.b())[Array::kGradient][row] += dz;
         for (Index c = 0; c < w.shape.width; ++c) {
-          w.at(Array::kGradient, row, c) += dz * of(x).at(s, t, c);
+          w.at(Array::kGradient, row, c) += w.scale(row) * dz * of(x).at(s, t, c);
         }
-      }
+      });
     });
-    w.has_gradient = true;
-    w.has_bias_gradient = db != nullptr;
-    backward_rows(below, into, x.map(), [&](Index s, Index t, std::vector<Real>& dx) {
-      const auto& p = gradients[static_cast<std::size_t>(s * x.map().time + t)];
-      for (Index row = 0; row < w.shape.rows; ++row) {
+    each_word(words, [&](BlockedTable& w, Index row) {
+      if (w.g() == nullptr) return;
+      (*w.g())[Array::kGradient][row] = static_cast<Real>(
+          w.dot(Array::kGradient, row) / static_cast<double>((*w.g())[Array::kValue][row]));
+    });
+    backward_rows(below, into, x, [&](Index s, Index t, std::vector<Real>& dx) {
+      auto p = gradients[static_cast<std::size_t>(s * x.map().time + t)].begin();
+      each_word(words, [&](BlockedTable& w, Index row) {
+        const Real dz = w.scale(row) * static_cast<Real>(*p++);
         for (std::size_t c = 0; c < dx.size(); ++c) {
-          dx[c] += static_cast<Real>(p[static_cast<std::size_t>(row)]) *
-                   w.at(Array::kValue, row, static_cast<Index>(c));
+          dx[c] += dz * w.at(Array::kValue, row, static_cast<Index>(c));
         }
-      }
+      });
     });
   }
-  void log_probabilities(const Activations& x, const Weights& table, std::span<const Index> tokens,
-                         std::span<Real> out) override {
+  void log_probabilities(const Activations& x, std::span<const TableRows> words,
+                         std::span<const Index> tokens, std::span<Real> out) override {
     auto to = out.begin();
     for (const Index token : tokens) {
-      for (const double p : log_softmax(x, table, token / x.map().time, token % x.map().time)) {
+      for (const double p : log_softmax(x, words, token / x.map().time, token % x.map().time)) {
         *to++ = static_cast<Real>(p);
       }
     }
@@ -266,29 +289,58 @@ class BlockedBackend : public Backend {
     return sum;
   }
   void update(Weights& weights, const UpdateRule& rule) override {
+    clear_gradient(weights);
     each_number(weights, [&](double gradient, const Slices& slices, Index i, bool decays) {
       step(rule, decays ? rule.matrix_decay : rule.other_decay, gradient, slices, i);
     });
     discard_gradient(weights);
     refresh(weights);
   }
+  void catch_up(const Weights&) override {}  // no step is ever put off
   void discard_gradient(Weights& weights) override {
     weights.has_gradient = weights.has_bias_gradient = false;
   }
 
  private:
-  static std::vector<double> log_softmax(const Activations& x, const Weights& table, Index s,
-                                         Index t) {
-    const auto& w = static_cast<const BlockedTable&>(table);
-    std::vector<double> z(static_cast<std::size_t>(w.shape.rows));
-    for (Index row = 0; row < w.shape.rows; ++row) {
-      double& logit = z[static_cast<std::size_t>(row)];
-      if (w.b() != nullptr) logit = static_cast<double>((*w.b())[Array::kValue][row]);
+  static BlockedTable& table_of(const TableRows& rows) {
+    return static_cast<BlockedTable&>(*rows.table);
+  }
+  template <class Visit>
+  static void each_word(std::span<const TableRows> words, const Visit& visit) {
+    for (const TableRows& part : words) {
+      for (Index row = part.begin; row < part.end; ++row) visit(table_of(part), row);
+    }
+  }
+  // Zeros where there is no gradient yet.
+  static void clear_gradient(Weights& weights) {
+    const auto clear = [](const Slices* slices, Index size) {
+      if (slices != nullptr) std::fill_n((*slices)[Array::kGradient], size, Real(0));
+    };
+    const auto* product = dynamic_cast<const BlockedProduct*>(&weights);
+    const auto* table = dynamic_cast<const BlockedTable*>(&weights);
+    const Index columns = product != nullptr ? product->shape.columns() : table->shape.rows;
+    if (!weights.has_gradient) {
+      clear(&weights.v(), product != nullptr ? BlockedProduct::stored(product->shape)
+                                             : BlockedTable::stored(table->shape));
+      clear(weights.g(), columns);
+    }
+    if (!weights.has_bias_gradient) clear(weights.b(), columns);
+    weights.has_gradient = true;
+    weights.has_bias_gradient = weights.b() != nullptr;
+  }
+  static std::vector<double> log_softmax(const Activations& x, std::span<const TableRows> words,
+                                         Index s, Index t) {
+    std::vector<double> z;
+    each_word(words, [&](const BlockedTable& w, Index row) {
+      double logit = 0;
       for (Index c = 0; c < w.shape.width; ++c) {
         logit += static_cast<double>(of(x).at(s, t, c)) *
                  static_cast<double>(w.at(Array::kValue, row, c));
       }
-    }
+      logit *= static_cast<double>(w.scale(row));
+      if (w.b() != nullptr) logit += static_cast<double>((*w.b())[Array::kValue][row]);
+      z.push_back(logit);
+    });
     const double max = *std::max_element(z.begin(), z.end());
     double sum = 0;
     for (const double logit : z) sum += std::exp(logit - max);
@@ -320,11 +372,15 @@ class BlockedBackend : public Backend {
     }
     const auto& t = static_cast<const BlockedTable&>(weights);
     for (Index row = 0; row < t.shape.rows; ++row) {
+      // All of a row's before the first is visited: an update changes what they are made of.
+      std::vector<double> gradient;
+      for (Index c = 0; c < t.shape.width; ++c) gradient.push_back(t.true_gradient(row, c));
       for (Index c = 0; c < t.shape.width; ++c) {
         const Index i = &t.at(Array::kValue, row, c) - t.v()[Array::kValue];
-        visit(static_cast<double>(t.at(Array::kGradient, row, c)), t.v(), i, true);
+        visit(gradient[static_cast<std::size_t>(c)], t.v(), i, t.g() == nullptr);
       }
     }
+    if (t.g() != nullptr) all(*t.g(), t.shape.rows, true);
     if (t.b() != nullptr) all(*t.b(), t.shape.rows, false);
   }
 };

@@ -13,6 +13,6 @@ void forward_row(Junction& junction, Index s, Index t, std::vector<Real> z);
 
 // A reader's gradient for every token: `row` adds it to a vector of zeros.
 using RowGradient = std::function<void(Index s, Index t, std::vector<Real>& dx)>;
-void backward_rows(Junction& below, Into into, const RowMap& map, const RowGradient& row);
+void backward_rows(Junction& below, Into into, const Activations& from, const RowGradient& row);
 
 }  // namespace sluice::testing::blocked

@@ -20,19 +20,20 @@ inline Index padded(Index channels) { return (channels + kBlock - 1) / kBlock * 
 
 class BlockedActivations : public Activations {
  public:
-  BlockedActivations(const RowMap& map, Index channels, Form form)
-      : Activations(map, channels, form),
-        width_(form == Form::kSaved ? 2 * channels : channels),
-        data_(static_cast<std::size_t>(map.sequences * pitch() * padded(width_)), kPadding) {
+  // From a RowMap or a Selection.
+  template <class Rows>
+  BlockedActivations(const Rows& rows, Index channels, Form form)
+      : Activations(rows, channels, form),
+        data_(static_cast<std::size_t>(map().sequences * pitch() * padded(channels)), kPadding) {
     each([&](Index s, Index t) {
-      for (Index c = 0; c < width_; ++c) at(s, t, c) = 0;
+      for (Index c = 0; c < width(); ++c) at(s, t, c) = 0;
     });
   }
-  Index width() const { return width_; }
-  // t from -context; for kSaved c = 2 channel (a) or 2 channel + 1 (sigma).
+  Index width() const { return channels(); }
+  // t from -context; what a gate saves of one channel lies side by side.
   Real& at(Index s, Index t, Index c) const {
     const Index block = c / kBlock, row = t + map().context;
-    const Index blocks = padded(width_) / kBlock;
+    const Index blocks = padded(width()) / kBlock;
     return data_[static_cast<std::size_t>(((s * blocks + block) * pitch() + row) * kBlock +
                                           c % kBlock)];
   }
@@ -45,7 +46,6 @@ class BlockedActivations : public Activations {
     }
   }
 
-  Index width_;
   mutable std::vector<Real> data_;
 };
 
@@ -54,11 +54,22 @@ inline const BlockedActivations& of(const Activations& x) {
   return static_cast<const BlockedActivations&>(x);
 }
 
+// Tokens of a batch, or of a selection those that it has now.
 template <class Visit>
-void each_token(const RowMap& map, const Visit& visit) {
-  for (Index s = 0; s < map.sequences; ++s) {
-    for (Index t = 0; t < map.time; ++t) visit(s, t, static_cast<std::size_t>(s * map.time + t));
+void each_token(const Activations& x, const Visit& visit) {
+  const Index time = x.map().time;
+  for (Index token = 0; token < x.tokens(); ++token) {
+    visit(token / time, token % time, static_cast<std::size_t>(token));
   }
+}
+
+// Number of a row's token in the whole batch.
+inline Index batch_token(const Activations& x, Index s, Index t) {
+  if (x.selection() == nullptr) return s * x.map().time + t;
+  return x.selection()->tokens[static_cast<std::size_t>(t)];
+}
+inline Index batch_time(const Activations& x) {
+  return x.selection() == nullptr ? x.map().time : x.selection()->source.time;
 }
 
 struct BlockedProduct : Weights {
@@ -109,11 +120,32 @@ struct BlockedProduct : Weights {
 };
 
 struct BlockedTable : Weights {
-  BlockedTable(const TableShape& table, const Slices& v, const Slices* b)
-      : Weights(v, nullptr, b), shape(table) {}
+  BlockedTable(const TableShape& table, const Slices& v, const Slices* g, const Slices* b)
+      : Weights(v, g, b), shape(table) {}
   static Index stored(const TableShape& s) { return s.rows * padded(s.width); }
   Real& at(Array array, Index row, Index c) const {
     return v()[array][(c / kBlock * shape.rows + row) * kBlock + c % kBlock];
+  }
+  // Sum over a row of one array times the values; of the values themselves: |v|^2.
+  double dot(Array array, Index row) const {
+    double sum = 0;
+    for (Index c = 0; c < shape.width; ++c) {
+      sum +=
+          static_cast<double>(at(array, row, c)) * static_cast<double>(at(Array::kValue, row, c));
+    }
+    return sum;
+  }
+  Real scale(Index row) const {
+    if (g() == nullptr) return 1;
+    return static_cast<Real>(static_cast<double>((*g())[Array::kValue][row]) /
+                             std::sqrt(dot(Array::kValue, row)));
+  }
+  // dL/dv from the stored dw'.
+  double true_gradient(Index row, Index c) const {
+    const double stored = static_cast<double>(at(Array::kGradient, row, c));
+    if (g() == nullptr) return stored;
+    return stored - static_cast<double>(at(Array::kValue, row, c)) * dot(Array::kGradient, row) /
+                        dot(Array::kValue, row);
   }
   TableShape shape;
 };

@@ -10,7 +10,7 @@ GateStatistics gate_statistics(const Junction& junction) {
   const BlockedActivations& saved = of(*junction.saved);
   const Index per_channel = saved_per_channel(junction.gate);
   const Index channels = junction.dropped->channels();
-  each_token(saved.map(), [&](Index s, Index t, std::size_t) {
+  each_token(saved, [&](Index s, Index t, std::size_t) {
     for (Index c = 0; c < channels; ++c) {
       const Real first = saved.at(s, t, per_channel * c);
       const Real second = saved.at(s, t, per_channel * c + per_channel - 1);
@@ -26,7 +26,7 @@ GateStatistics gate_statistics(const Junction& junction) {
 double squared_norm(const Activations& x) {
   const BlockedActivations& rows = of(x);
   double sum = 0;
-  each_token(rows.map(), [&](Index s, Index t, std::size_t) {
+  each_token(rows, [&](Index s, Index t, std::size_t) {
     for (Index c = 0; c < rows.width(); ++c) {
       const double value = static_cast<double>(rows.at(s, t, c));
       sum += value * value;

@@ -27,8 +27,9 @@ struct GradientMismatch {
 };
 
 // The derivative of f at x by the five-point rule: its error, h^4 f'''''/30, is below rounding.
-inline double numeric_derivative(const std::function<double(double)>& f, double x) {
-  constexpr double h = 1e-3;
+// Around a kink the step h must be short enough not to cross it.
+inline constexpr double kSmoothStep = 1e-3, kKinkStep = 2e-5;
+inline double numeric_derivative(const std::function<double(double)>& f, double x, double h) {
   return (8 * (f(x + h) - f(x - h)) - (f(x + 2 * h) - f(x - 2 * h))) / (12 * h);
 }
 
@@ -36,7 +37,7 @@ inline double numeric_derivative(const std::function<double(double)>& f, double 
 inline GradientMismatch check_array(const std::string& name, std::vector<Real> values,
                                     std::span<const Real> gradient,
                                     const std::function<void(std::span<const Real>)>& write,
-                                    const std::function<double()>& loss) {
+                                    const std::function<double()>& loss, double h = kSmoothStep) {
   std::vector<double> numeric(values.size());
   GradientMismatch worst;
   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -47,7 +48,7 @@ inline GradientMismatch check_array(const std::string& name, std::vector<Real> v
           write(values);
           return loss();
         },
-        static_cast<double>(value));
+        static_cast<double>(value), h);
     values[i] = value;
     worst.largest = std::max(worst.largest, std::abs(numeric[i]));
   }
@@ -69,7 +70,8 @@ inline GradientMismatch check_array(const std::string& name, std::vector<Real> v
 
 // Every element of every parameter. The store holds the gradients that `loss` ought to have.
 inline GradientMismatch check_parameters(nn::ParameterStore& store,
-                                         const std::function<double()>& loss) {
+                                         const std::function<double()>& loss,
+                                         double h = kSmoothStep) {
   GradientMismatch worst;
   std::vector<std::vector<Real>> gradients;
   for (const nn::Parameter& parameter : store.parameters()) {
@@ -84,7 +86,7 @@ inline GradientMismatch check_parameters(nn::ParameterStore& store,
       store.write(parameter, kernels::Array::kValue, changed);
       store.refresh();
     };
-    worst.merge(check_array(parameter.name, values, gradients[next++], write, loss));
+    worst.merge(check_array(parameter.name, values, gradients[next++], write, loss, h));
   }
   return worst;
 }

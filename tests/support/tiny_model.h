@@ -24,6 +24,7 @@ inline model::ModelConfig tiny_config(Index embedding_dim, std::vector<model::Bl
   config.embedding_dim = embedding_dim;
   config.blocks = std::move(blocks);
   config.dropout = {.embedding = 0, .layer = 0, .output = 0};
+  config.output.type = model::OutputType::kSoftmax;
   return config;
 }
 

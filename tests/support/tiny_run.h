@@ -35,8 +35,9 @@ struct TinyRun {
     config.data.train = {write_text(folder / "train.txt", train_text)};
     config.data.valid = {write_text(folder / "valid.txt", valid_text)};
     text.emplace(config::prepare_text(
-        config.data, config.tokenizer, nullptr, [](const std::string&) {},
+        config.data, config.tokenizer, std::nullopt, [](const std::string&) {},
         [](std::uint64_t, std::uint64_t) {}));
+    config::resolve_cutoffs(config, *text, [](const std::string&) {});
     batches.emplace(text->train, text->permutation, text->tokenizer->end_of_line(),
                     config.data.tokens_per_sample, config.data.batch_size,
                     static_cast<std::uint64_t>(config.train.seed));

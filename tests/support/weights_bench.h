@@ -11,11 +11,13 @@ namespace sluice::testing {
 // One product's or table's parameters with memory of their own, without a store.
 class WeightsBench {
  public:
-  WeightsBench(kernels::Backend& backend, const kernels::TableShape& shape, bool bias)
+  WeightsBench(kernels::Backend& backend, const kernels::TableShape& shape, bool bias,
+               bool weight_norm = false)
       : backend_(backend), bias_(bias) {
     back(v_, backend.elements(shape));
+    back(g_, shape.rows);
     back(b_, shape.rows);
-    weights_ = backend.table(shape, v_, bias ? &b_ : nullptr);
+    weights_ = backend.table(shape, v_, weight_norm ? &g_ : nullptr, bias ? &b_ : nullptr);
   }
   WeightsBench(kernels::Backend& backend, const kernels::ConvShape& shape, bool weight_norm)
       : backend_(backend), bias_(true) {

@@ -49,7 +49,7 @@ void step(model::GatedConvLm& model, Flow& flow) {
   for (const std::uint64_t seed : {1, 2}) {
     const TokenBatch batch = token_batch(2, 9, testing::kVocabulary, seed);
     model.forward(batch.inputs, batch.targets, *state);
-    model.backward(batch.inputs, batch.targets, *state, flow.observer());
+    model.backward(batch.inputs, *state, flow.observer());
   }
   flow.update(kRule, kTargets);
 }
@@ -60,7 +60,7 @@ TEST_CASE("Flow: is the optimiser's step, and names every layer once", "[train]"
   for (const std::uint64_t seed : {1, 2}) {
     const TokenBatch batch = token_batch(2, 9, testing::kVocabulary, seed);
     plain.model.forward(batch.inputs, batch.targets, *state);
-    plain.model.backward(batch.inputs, batch.targets, *state);
+    plain.model.backward(batch.inputs, *state);
   }
   plain.model.parameters().update(kRule);
   Flow flow(watched.model);
@@ -86,7 +86,7 @@ TEST_CASE("Flow: gradients per target and relative updates, by brute force", "[t
   for (const std::uint64_t seed : {1, 2}) {
     const TokenBatch batch = token_batch(2, 9, testing::kVocabulary, seed);
     reference.model.forward(batch.inputs, batch.targets, *state);
-    reference.model.backward(batch.inputs, batch.targets, *state);
+    reference.model.backward(batch.inputs, *state);
   }
   Flow flow(measured.model);
   step(measured.model, flow);
@@ -130,7 +130,7 @@ TEST_CASE("Flow: the gates' openings and the gradient that reaches a layer", "[t
   const auto state = bench.model.state(1, 1, true);
   Flow flow(bench.model);
   bench.model.forward(batch.inputs, batch.targets, *state);
-  bench.model.backward(batch.inputs, batch.targets, *state, flow.observer());
+  bench.model.backward(batch.inputs, *state, flow.observer());
   const double dz = norm(read_parameter(store, "blocks.0.layers.0.conv.bias", Array::kGradient));
   flow.update(kRule, 1);
   double mean = 0;
@@ -150,7 +150,7 @@ TEST_CASE("Flow: a table too large to be copied has no update ratio", "[train]")
   const auto state = bench.model.state(1, 2, true);
   Flow flow(bench.model);
   bench.model.forward(batch.inputs, batch.targets, *state);
-  bench.model.backward(batch.inputs, batch.targets, *state, flow.observer());
+  bench.model.backward(batch.inputs, *state, flow.observer());
   flow.update(kRule, 2);
   CHECK(std::isnan(fact(flow.row(), "embedding", "update_ratio")));
   CHECK(fact(flow.row(), "embedding", "grad_norm") > 0);

@@ -18,6 +18,7 @@ TrainState some_state() {
           .validated_step = 77,
           .best_loss = 1.0 / 3,
           .best_step = 70,
+          .plateau = {.best = 2.0 / 3, .stale = 9, .waited = 4, .lr_scale = 0.1 * 0.7},
           .interval_nats = 0.1 + 0.2,
           .interval_targets = 4096,
           .last_lr = 1e-300 / 3,
@@ -26,16 +27,17 @@ TrainState some_state() {
 
 TEST_CASE("TrainState: JSON and back is the same state, bit for bit", "[train]") {
   CHECK(TrainState::from_json(some_state().to_json(), "x") == some_state());
-  const TrainState fresh;  // with an infinite best loss
+  const TrainState fresh;  // with infinite best losses
   CHECK(TrainState::from_json(fresh.to_json(), "x") == fresh);
 }
 
 TEST_CASE("TrainState: every field takes part", "[train]") {
   const TrainState fresh;
   const std::string json = some_state().to_json();
-  for (const std::string field : {"step", "updates", "samples", "bad_steps", "bad_in_a_row",
-                                  "elapsed_seconds", "validated_step", "best_step", "interval_nats",
-                                  "interval_targets", "last_lr", "last_grad_norm"}) {
+  for (const std::string field :
+       {"step", "updates", "samples", "bad_steps", "bad_in_a_row", "elapsed_seconds",
+        "validated_step", "best_step", "plateau_stale", "plateau_waited", "lr_scale",
+        "interval_nats", "interval_targets", "last_lr", "last_grad_norm"}) {
     CAPTURE(field);
     std::string cut = json;
     const std::size_t at = cut.find("\"" + field + "\":");

@@ -92,17 +92,23 @@ TEST_CASE("Trainer: the logged loss is the mean over the interval's targets", "[
 }
 
 TEST_CASE("Trainer: a stop anywhere, and the run goes on with the same bits", "[train]") {
-  const auto dropout = [](TinyRun& run) {
+  const bool averaged_on_a_plateau = GENERATE(false, true);
+  const auto change = [&](TinyRun& run) {
     run.config.train.accumulate_steps = 2;
     run.config.train.log_every = 3;
     run.config.model.dropout = {.embedding = 0.2, .layer = 0.2, .output = 0.2};
+    if (!averaged_on_a_plateau) return;
+    run.config.train.ema_decay = 0.7;
+    run.config.optimizer.lr = 3;  // too much: validations get worse
+    run.config.schedule = {.type = optim::ScheduleType::kPlateau, .patience = 0};
   };
-  Fixture whole(dropout);
+  Fixture whole(change);
   Trainer uninterrupted = whole.run.trainer(*whole.model, whole.directory);
   uninterrupted.run();
+  REQUIRE((uninterrupted.state().plateau.lr_scale < 1) == averaged_on_a_plateau);
   int stops = 0;
   for (int asked = 0; asked < 17; ++asked) {  // before 12 steps and in 3 validations
-    Fixture it(dropout);
+    Fixture it(change);
     int left = asked;
     Trainer first = it.run.trainer(*it.model, it.directory, {}, [&] { return left-- <= 0; });
     if (first.run() == Outcome::kFinished) continue;
@@ -113,7 +119,8 @@ TEST_CASE("Trainer: a stop anywhere, and the run goes on with the same bits", "[
     checkpoint.load(*resumed, true);
     Trainer second = it.run.trainer(*resumed, it.directory, checkpoint.state());
     CHECK(second.run() == Outcome::kFinished);
-    for (const Array array : {Array::kValue, Array::kState0}) {
+    for (const Array array : {Array::kValue, Array::kState0, Array::kAverage}) {
+      if (!resumed->parameters().arrays().has(array)) continue;
       CHECK(read_all(resumed->parameters(), array) == read_all(whole.model->parameters(), array));
     }
     TrainState end = second.state();
@@ -326,6 +333,152 @@ TEST_CASE("Trainer: a validation that is not the best writes no model", "[train]
   CHECK(trainer.run() == Outcome::kFinished);
   CHECK(trainer.state().best_loss == 1e-3);
   CHECK_FALSE(std::filesystem::exists(it.directory.best_path()));
+}
+
+// Validations that do not improve, from the first one on.
+TrainState on_a_plateau() {
+  TrainState state;
+  state.plateau.best = 1e-3;
+  return state;
+}
+
+TEST_CASE("Trainer: on a plateau the learning rate falls, after patience validations", "[train]") {
+  Fixture it([](TinyRun& run) {
+    run.config.train.eval_every = 2;
+    run.config.train.log_every = 1;
+    run.config.schedule = {.type = optim::ScheduleType::kPlateau, .factor = 0.1, .patience = 1};
+  });
+  Trainer trainer = it.run.trainer(*it.model, it.directory, on_a_plateau());
+  CHECK(trainer.run() == Outcome::kFinished);
+  for (const auto& row : rows_of(it.directory)) {
+    if (!row.contains("lr")) continue;
+    CAPTURE(row["step"].get<int>());
+    const int falls = (row["step"].get<int>() - 1) / 4;  // with validations 2, 4 and so on
+    CHECK(row["lr"].get<double>() == Approx(0.05 * std::pow(0.1, falls)));
+  }
+}
+
+TEST_CASE("Trainer: ends early, saved, after early_stop_evals without improvement", "[train]") {
+  Fixture it([](TinyRun& run) {
+    run.config.train.early_stop_evals = 2;
+    run.config.train.max_steps = 100;
+    run.config.train.save_every = 100;
+  });
+  Trainer trainer = it.run.trainer(*it.model, it.directory, on_a_plateau());
+  CHECK(trainer.run() == Outcome::kFinished);
+  CHECK(trainer.finished());
+  CHECK(trainer.state().step == 8);
+  CHECK(steps_saved(it.directory) == std::vector<std::int64_t>{8, 0});
+  const ModelFile last(it.directory.checkpoints().front().path);
+  CHECK(last.state() == trainer.state());
+  CHECK(it.run.trainer(*it.model, it.directory, last.state()).finished());
+  it.run.config.train.early_stop_evals = 3;
+  Trainer longer = it.run.trainer(*it.model, it.directory, last.state());
+  CHECK(longer.run() == Outcome::kFinished);
+  CHECK(longer.state().step == 12);
+}
+
+TEST_CASE("Trainer: a validation that only the end of the run asks for is not counted", "[train]") {
+  Fixture it([](TinyRun& run) { run.config.train.max_steps = 6; });
+  Trainer trainer = it.run.trainer(*it.model, it.directory, on_a_plateau());
+  CHECK(trainer.run() == Outcome::kFinished);
+  CHECK(trainer.state().validated_step == 6);
+  CHECK(trainer.state().plateau.stale == 1);  // step 4
+}
+
+void averaged(TinyRun& run) {
+  run.config.train.ema_decay = 0.4;
+  run.config.train.max_steps = 3;
+  run.config.train.eval_every = 100;
+}
+
+TEST_CASE("Trainer: averages start as the initial weights and follow the updates", "[train]") {
+  Fixture it(averaged);
+  std::vector<std::vector<Real>> values;
+  const auto capture = [&] {
+    if (values.size() < 3) values.push_back(read_all(it.model->parameters(), Array::kValue));
+    return false;
+  };
+  it.run.trainer(*it.model, it.directory, {}, capture).run();
+  values.push_back(read_all(it.model->parameters(), Array::kValue));
+  std::vector<double> expected(values[0].begin(), values[0].end());
+  const double kept[] = {2.0 / 11, 3.0 / 12, 4.0 / 13};
+  for (std::size_t update = 1; update <= 3; ++update) {
+    REQUIRE(values[update] != values[update - 1]);
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      const double decay = std::min(0.4, kept[update - 1]);
+      expected[i] = decay * expected[i] + (1 - decay) * static_cast<double>(values[update][i]);
+    }
+  }
+  const auto averages = read_all(it.model->parameters(), Array::kAverage);
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    CHECK(averages[i] == Approx(expected[i]).epsilon(1e-4).margin(1e-6));
+  }
+}
+
+TEST_CASE("Trainer: the averages validate, are the best model, and what a checkpoint evaluates as",
+          "[train]") {
+  Fixture it(averaged);
+  Trainer trainer = it.run.trainer(*it.model, it.directory);
+  CHECK(trainer.run() == Outcome::kFinished);
+  const auto values = read_all(it.model->parameters(), Array::kValue);
+  const auto averages = read_all(it.model->parameters(), Array::kAverage);
+  REQUIRE(values != averages);
+  const ModelFile best(it.directory.best_path());
+  const ModelFile last(it.directory.checkpoints().front().path);
+  model::GatedConvLm network(it.run.config.model, it.model->vocabulary(), *it.run.backend,
+                             {Array::kValue});
+  for (const ModelFile* file : {&best, &last}) {
+    network.initialise(9);
+    file->load(network, false);
+    CHECK(read_all(network.parameters(), Array::kValue) == averages);
+    eval::Totals totals;
+    REQUIRE(eval::evaluate(
+        network, it.run.text->permutation, it.run.text->tokenizer->end_of_line(),
+        it.run.text->valid, [](std::uint64_t, std::uint64_t) { return true; }, totals));
+    CHECK(eval::nats_per_token(totals) == trainer.state().best_loss);
+  }
+  CHECK(best.hash() == last.hash());
+  const auto resumed = it.run.new_model(9);
+  last.load(*resumed, true);
+  CHECK(read_all(resumed->parameters(), Array::kValue) == values);
+  CHECK(read_all(resumed->parameters(), Array::kAverage) == averages);
+}
+
+TEST_CASE("Trainer: a last best model that cannot be written costs a validation, not the run",
+          "[train]") {
+  Fixture it(averaged);
+  FullDisk disk(".best");
+  const ScopedFileSystem scope(disk);
+  disk.full = true;
+  Trainer trainer = it.run.trainer(*it.model, it.directory);
+  check_error(ExitCode::kOutput, {it.directory.best_path()}, [&] { trainer.run(); });
+  const auto values = read_all(it.model->parameters(), Array::kValue);
+  const ModelFile last(it.directory.checkpoints().front().path);
+  CHECK(last.state().step == 3);
+  CHECK(last.state().validated_step == 0);
+  const auto resumed = it.run.new_model(9);
+  last.load(*resumed, true);
+  CHECK(read_all(resumed->parameters(), Array::kValue) == values);  // not the averages
+  disk.full = false;
+  Trainer again = it.run.trainer(*resumed, it.directory, last.state());
+  CHECK(again.run() == Outcome::kFinished);
+  CHECK(ModelFile(it.directory.best_path()).state().step == 3);
+}
+
+TEST_CASE("Trainer: max_time counts what the processes before have taken", "[train]") {
+  Fixture it([](TinyRun& run) {
+    run.config.train.max_steps.reset();
+    run.config.train.max_time = Seconds{1000.05};
+  });
+  TrainState state;
+  state.elapsed_seconds = 1000;
+  Trainer brief = it.run.trainer(*it.model, it.directory, state);
+  CHECK_FALSE(brief.finished());
+  CHECK(brief.run() == Outcome::kFinished);
+  CHECK(brief.state().elapsed_seconds >= 1000.05);
+  CHECK(brief.state().elapsed_seconds < 1060);
+  CHECK(it.run.trainer(*it.model, it.directory, brief.state()).finished());
 }
 
 TEST_CASE("Trainer: epochs and time limit a run", "[train]") {

@@ -54,6 +54,9 @@ std::string to_json(const Config& config);
 // Key paths whose values differ, e.g. "train.max_steps".
 std::vector<std::string> differing_keys(const Config& a, const Config& b);
 
+// The value of such a key path as JSON on one short line, for "expected" and "found".
+std::string value_of_key(const Config& config, std::string_view path);
+
 // Presets compiled in from configs/.
 struct Preset {
   std::string_view name, text;

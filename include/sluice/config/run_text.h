@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "sluice/config/config.h"
@@ -11,6 +12,12 @@
 #include "sluice/text/tokenizer.h"
 
 namespace sluice::config {
+
+// How a model reads text, for a run that goes on from it.
+struct Vocabulary {
+  std::unique_ptr<text::Tokenizer> tokenizer;
+  text::Permutation permutation;
+};
 
 // The text side of a run: its tokenizer, its two token files and the order of its vocabulary.
 struct RunText {
@@ -21,13 +28,20 @@ struct RunText {
 
 // `note(text)` tells the user what was decided, `progress(done, total)` how far the encoding of a
 // text is, in bytes; neither is null.
-// `tokenizer`: the one of a model that goes on, else null and one is trained on the training lines.
+// `known`: the vocabulary of a model that goes on, taken as it is; else a tokenizer is trained on
+// the training lines and the permutation counted from them.
 // `cache`: as for text::tokenize().
 // Errors: kUsage without training text; kNoInput and kBadData about the files.
 RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& config,
-                     std::unique_ptr<text::Tokenizer> tokenizer,
+                     std::optional<Vocabulary> known,
                      const std::function<void(const std::string&)>& note,
                      const std::function<void(std::uint64_t, std::uint64_t)>& progress,
                      text::Cache cache = text::Cache::kKeep);
+
+// Where the output's cutoffs are to be chosen, chooses them from the counts of the training text,
+// once: from here on they stand in the run's config. None for a vocabulary that a whole softmax
+// serves best, as with characters.
+void resolve_cutoffs(Config& config, const RunText& text,
+                     const std::function<void(const std::string&)>& note);
 
 }  // namespace sluice::config

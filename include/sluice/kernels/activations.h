@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "sluice/base/real.h"
 
@@ -16,12 +17,20 @@ struct RowMap {
   bool operator==(const RowMap&) const = default;
 };
 
+// Some tokens of a batch, numbered b * T + t, in ascending order: those that a tail of an adaptive
+// softmax works on. Activations made for a selection have its tokens as rows, in its order and
+// without context; how many there are may change from batch to batch, up to all of them.
+struct Selection {
+  RowMap source;
+  std::vector<Index> tokens;
+};
+
 // What an array of activations is for; the backend chooses its arithmetic and layout by it.
 enum class Form : std::uint8_t {
   kStream,    // the sum that runs along the residual path
   kOperand,   // read by products
   kProduct,   // output of a product as it came, or its gradient; columns in the product's order
-  kSaved,     // what a gate keeps for its backward
+  kSaved,     // what a gate keeps for its backward: saved_per_channel(gate) numbers per channel
   kGradient,  // dL/dy
 };
 
@@ -32,11 +41,23 @@ class Activations {
  public:
   Activations(const RowMap& map, Index channels, Form form)
       : map_(map), channels_(channels), form_(form) {}
+  // The selection must outlive the activations.
+  Activations(const Selection& selection, Index channels, Form form)
+      : map_{.sequences = 1, .time = selection.source.tokens(), .context = 0},
+        selection_(&selection),
+        channels_(channels),
+        form_(form) {}
   virtual ~Activations() = default;
   Activations(const Activations&) = delete;
   Activations& operator=(const Activations&) = delete;
 
+  // Of a selection: one sequence, as long as it may get.
   const RowMap& map() const { return map_; }
+  const Selection* selection() const { return selection_; }
+  // Tokens that hold something: B * T, or those selected now.
+  Index tokens() const {
+    return selection_ == nullptr ? map_.tokens() : static_cast<Index>(selection_->tokens.size());
+  }
   Index channels() const { return channels_; }
   Form form() const { return form_; }
 
@@ -44,6 +65,7 @@ class Activations {
 
  private:
   RowMap map_;
+  const Selection* selection_ = nullptr;
   Index channels_;
   Form form_;
 };

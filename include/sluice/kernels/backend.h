@@ -36,9 +36,11 @@ class Backend {
   virtual Index elements(const TableShape& shape) const = 0;
   virtual std::unique_ptr<Activations> activations(const RowMap& map, Index channels,
                                                    Form form) = 0;
+  virtual std::unique_ptr<Activations> activations(const Selection& selection, Index channels,
+                                                   Form form) = 0;
   virtual std::unique_ptr<Weights> weights(const ConvShape& shape, const Slices& v, const Slices* g,
                                            const Slices* b) = 0;
-  virtual std::unique_ptr<Weights> table(const TableShape& shape, const Slices& v,
+  virtual std::unique_ptr<Weights> table(const TableShape& shape, const Slices& v, const Slices* g,
                                          const Slices* b) = 0;
   virtual std::unique_ptr<SoftmaxTape> softmax_tape() = 0;
 
@@ -66,15 +68,20 @@ class Backend {
   virtual void carry_context(const Activations& from, Activations& to) = 0;
   virtual void clear_context(Activations& to) = 0;
 
-  // nats[i] = -log softmax(W x_i + b)[target_i], 0 where target is -1. tape: null in evaluation.
-  virtual void softmax_forward(const Activations& x, const Weights& table,
+  // out = the rows of x that out's selection names.
+  virtual void gather(const Activations& x, Activations& out) = 0;
+
+  // nats[i] = -log softmax(W x_i + b)[target_i], 0 where target is -1; W and b: the rows of `words`
+  // one after the other. One nats and target per token of x. tape: null in evaluation.
+  virtual void softmax_forward(const Activations& x, std::span<const TableRows> words,
                                std::span<const int> targets, std::span<double> nats,
                                SoftmaxTape* tape) = 0;
   virtual void softmax_backward(SoftmaxTape& tape, const Activations& x,
-                                std::span<const int> targets, Weights& table, Junction& below,
-                                Into into) = 0;
-  // Log-probabilities of all words after the given tokens (i in [0, B*T)): out [tokens, V].
-  virtual void log_probabilities(const Activations& x, const Weights& table,
+                                std::span<const int> targets, std::span<const TableRows> words,
+                                Junction& below, Into into) = 0;
+  // Log-probabilities of all words after the given tokens (numbers into those of x): out
+  // [tokens, words].
+  virtual void log_probabilities(const Activations& x, std::span<const TableRows> words,
                                  std::span<const Index> tokens, std::span<Real> out) = 0;
 
   // What a run's log tells of a layer, between forward and the end of backward: of the gate that
@@ -84,13 +91,22 @@ class Backend {
 
   // |dL/dv|^2 + |dL/dg|^2 + |dL/db|^2 of the true gradient, unscaled.
   virtual double squared_norm(const Weights& weights) = 0;
-  // One optimiser step on v, g and b; afterwards there is no gradient.
+  // One optimiser step on v, g and b; afterwards there is no gradient. What got no gradient is
+  // stepped with one of zero. A table may put that off for rows that nobody reads: they are brought
+  // up to date, by the same steps and so to the same bits, before anybody does.
   virtual void update(Weights& weights, const UpdateRule& rule) = 0;
+  // Takes the steps that update() has put off. What reads v of weights by itself (store, load,
+  // embed, softmax) sees to it for the rows that it reads.
+  virtual void catch_up(const Weights& weights) = 0;
   // Forgets the gradient (a step that is skipped).
   virtual void discard_gradient(Weights& weights) = 0;
 };
 
-// The plain backend: Eigen products, any scalar, every CPU. The pool must outlive it.
-std::unique_ptr<Backend> make_reference_backend(ThreadPool& pool);
+enum class RowUpdates : std::uint8_t { kLazy, kDense };
+
+// The plain backend: Eigen products, any scalar, every CPU. The pool must outlive it. Row updates:
+// kDense steps every row of a table at once, for comparison.
+std::unique_ptr<Backend> make_reference_backend(ThreadPool& pool,
+                                                RowUpdates updates = RowUpdates::kLazy);
 
 }  // namespace sluice::kernels

@@ -27,6 +27,16 @@ struct TableShape {
   Index elements() const { return rows * width; }
 };
 
+class Weights;
+
+// Rows [begin, end) of a table. The words of a softmax are a list of these, in order: the head of
+// an adaptive softmax that is tied to an embedding has rows of two tables.
+struct TableRows {
+  Weights* table = nullptr;
+  Index begin = 0, end = 0;
+  Index size() const { return end - begin; }
+};
+
 enum class Array : std::uint8_t { kValue, kGradient, kState0, kState1, kAverage };
 inline constexpr int kArrays = 5;
 
@@ -54,9 +64,9 @@ struct Slices {
   Real* operator[](Array array) const { return of[static_cast<std::size_t>(array)]; }
 };
 
-// One product's parameters: matrix or table v, with weight norm a gain g per column, maybe a bias
-// b, and whatever a backend derives from them (packed copies, |v|^2). v lies in the backend's
-// layout, g and b in logical order.
+// One product's parameters: matrix or table v, with weight norm a gain g per column (of a table:
+// per row), maybe a bias b, and whatever a backend derives from them (packed copies, |v|^2). v lies
+// in the backend's layout, g and b in logical order.
 //
 // Weight norm (Salimans and Kingma 2016): w = s v, s = g / |v| per column. The gradient array of v
 // holds dw' = dL/dw * s, that of g holds dL/dg = (dw' . v) / g: both linear in the data, so batches
@@ -73,7 +83,7 @@ class Weights {
   const Slices* g() const { return g_; }
   const Slices* b() const { return b_; }
 
-  bool has_gradient = false;       // of v and g: set or add
+  bool has_gradient = false;       // of v and g: set or add; of a table: in some row
   bool has_bias_gradient = false;  // of b
   bool stale = true;               // values were changed from outside; refresh() before use
 

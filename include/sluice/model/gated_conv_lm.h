@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sluice/model/model_config.h"
+#include "sluice/nn/adaptive_softmax.h"
 #include "sluice/nn/residual_block.h"
 
 namespace sluice::model {
@@ -20,7 +21,8 @@ struct Loss {
 
 // The gated convolutional language model.
 //
-//   embedding [V, E] -> dropout -> (linear to the first width) -> residual blocks -> softmax
+//   embedding [V, E] -> dropout -> (linear to the first width) -> residual blocks
+//     -> (linear to the output's width) -> dropout -> softmax, whole or adaptive, maybe tied
 //
 // Inputs and targets are model ids, [B, T]; target -1 is not scored. Weights are shared and const
 // in forward; everything about one batch is in a State that the caller owns. Source: Dauphin
@@ -30,9 +32,10 @@ class GatedConvLm {
   // Declares the parameters and allocates these arrays of them; none: shapes only, for counting.
   GatedConvLm(const ModelConfig& config, Index vocabulary, kernels::Backend& backend,
               kernels::ArraySet arrays);
+  // Errors: kUsage when the output does not fit the vocabulary or its cutoffs are yet to be chosen.
 
   const ModelConfig& config() const { return config_; }
-  Index vocabulary() const { return output_.shape().rows; }
+  Index vocabulary() const { return output_.shape().words; }
   nn::ParameterStore& parameters() { return store_; }
   const nn::ParameterStore& parameters() const { return store_; }
   kernels::Backend& backend() const { return store_.backend(); }
@@ -54,9 +57,7 @@ class GatedConvLm {
     // Bytes of the activations and their gradients, and of what the softmax kept in the largest
     // forward so far.
     double activation_bytes() const { return workspace_.bytes(); }
-    double softmax_bytes() const {
-      return tape_ == nullptr ? 0 : static_cast<double>(tape_->bytes());
-    }
+    double softmax_bytes() const { return softmax_.bytes(); }
     // What the softmax reads, [B, T, last width].
     const kernels::Activations& hidden() const { return *output_->dropped; }
 
@@ -70,7 +71,8 @@ class GatedConvLm {
     std::vector<kernels::Junction> boundaries_;  // before each block, and after the last
     std::vector<nn::ResidualBlock::Cache> caches_;
     kernels::Junction* output_ = nullptr;
-    std::unique_ptr<kernels::SoftmaxTape> tape_;
+    kernels::Junction projected_;  // behind an output projection
+    nn::AdaptiveSoftmax::Cache softmax_;
     std::vector<double> nats_;
   };
   std::unique_ptr<State> state(Index sequences, Index time, bool training) const;
@@ -81,13 +83,13 @@ class GatedConvLm {
   // Only up to hidden(): for generation.
   void forward_hidden(std::span<const int> inputs, State& state) const;
   // Log-probabilities of all words after the given token (position b * T + t): out [V].
-  void log_probabilities(const State& state, Index token, std::span<Real> out) const;
+  void log_probabilities(State& state, Index token, std::span<Real> out) const;
 
   // Adds the gradient of the sum of nats that forward() on the same batch returned.
   // `observe`, if any, is shown the junction behind each gated layer while it holds its dz.
   using BackwardObserver =
       std::function<void(std::size_t block, std::size_t layer, const kernels::Junction& out)>;
-  void backward(std::span<const int> inputs, std::span<const int> targets, State& state,
+  void backward(std::span<const int> inputs, State& state,
                 const BackwardObserver& observe = nullptr);
 
  private:
@@ -96,7 +98,8 @@ class GatedConvLm {
   nn::Table embedding_;
   std::unique_ptr<nn::Product> input_projection_;
   std::deque<nn::ResidualBlock> blocks_;
-  nn::Table output_;
+  std::unique_ptr<nn::Product> output_projection_;
+  nn::AdaptiveSoftmax output_;
 };
 
 }  // namespace sluice::model

@@ -75,6 +75,7 @@ struct DropoutConfig {
   double embedding = 0.1;  // of embedding elements
   double layer = 0.1;      // of what each gated layer reads
   double output = 0.1;     // of what the softmax reads
+  double tail = 0.0;       // of what the words of an adaptive softmax's tails read
 
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor&& visit) {
@@ -82,12 +83,13 @@ struct DropoutConfig {
     visit("embedding", self.embedding, rate, "rate on the embedding");
     visit("layer", self.layer, rate, "rate on the input of each gated layer");
     visit("output", self.output, rate, "rate on the input of the softmax");
+    visit("tail", self.tail, rate, "adaptive: rate behind the projection of each tail");
   }
   bool operator==(const DropoutConfig&) const = default;
 };
 
 struct OutputConfig {
-  OutputType type = OutputType::kSoftmax;
+  OutputType type = OutputType::kAdaptive;
   std::optional<std::vector<Index>> cutoffs;  // null or "auto": chosen from the training counts
   Index tail_div = 4;                         // tail i has width C / tail_div^(i+1)
   bool tied = false;
@@ -104,7 +106,7 @@ struct OutputConfig {
     visit("tail_div", self.tail_div, Range{.min = 1, .max = 1024},
           "adaptive: tail i reads C / tail_div^(i+1) channels");
     visit("tied", self.tied, Range{}, "the rows of the words are those of the embedding");
-    visit("bias", self.bias, Range{}, "softmax: a bias for each word");
+    visit("bias", self.bias, Range{}, "without cutoffs: a bias for each word");
     visit("projection", self.projection, Range{.min = 1, .max = 1 << 20},
           "width of a linear layer in front of the output; null: none, or E where tying needs it");
   }
@@ -143,9 +145,15 @@ struct ModelConfig {
 std::vector<BlockConfig> expanded_blocks(const ModelConfig& config);
 // Whether a linear layer stands between embedding and first block.
 bool has_input_projection(const ModelConfig& config);
-// Channels that the first block reads and that the output layer reads.
+// Channels that the first block reads and that the last one writes.
 Index first_width(const ModelConfig& config);
 Index last_width(const ModelConfig& config);
+// Whether a linear layer stands between the last block and the output; what the output reads.
+bool has_output_projection(const ModelConfig& config);
+Index output_width(const ModelConfig& config);
+// Output keys that do not fit each other or, when it is known, the vocabulary: Error kUsage naming
+// the key. Cutoffs that are still to be chosen fit.
+void check_output(const ModelConfig& config, std::optional<Index> vocabulary);
 // R = 1 + sum of (k-1) * dilation over all layers: how many inputs one prediction sees.
 Index receptive_field(const ModelConfig& config);
 // P = max of (k-1) * dilation: context rows that every activation keeps.

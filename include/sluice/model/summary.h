@@ -40,8 +40,7 @@ struct Summary {
   double multiply_adds(std::span<const double> share) const;
 };
 
-// Error kUsage when an adaptive output has no cutoffs yet, or cutoffs that the vocabulary does not
-// hold.
+// Error kUsage when an adaptive output has no cutoffs yet, and as check_output().
 Summary summarise(const ModelConfig& config, Index vocabulary);
 
 }  // namespace sluice::model

@@ -58,6 +58,8 @@ class ParameterStore {
   double squared_gradient_norm() const;
   void update(const kernels::UpdateRule& rule);
   void discard_gradient();
+  // Makes the moving averages copies of the values.
+  void start_averages();
   // Exchanges the values with their moving averages, and refreshes; a second call undoes it.
   void swap_averages();
 

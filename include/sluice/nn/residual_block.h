@@ -9,10 +9,6 @@
 
 namespace sluice::nn {
 
-struct LayerShape {
-  Index kernel = 1, channels = 1, dilation = 1;
-};
-
 // One or more gated layers inside a residual path.
 //
 //   y = (P x + h) s,   h = layers(x)
@@ -23,7 +19,7 @@ struct LayerShape {
 class ResidualBlock {
  public:
   ResidualBlock(const ParameterScope& scope, Index in, const std::vector<LayerShape>& layers,
-                bool weight_norm, Real scale);
+                const LayerStyle& style, Real scale);
 
   // The junctions between this block's layers, and a projection's output, for one workspace.
   struct Cache {

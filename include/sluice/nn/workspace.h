@@ -27,8 +27,11 @@ class Workspace {
   kernels::Activations* product(Index channels) { return make(channels, kernels::Form::kProduct); }
   // What products read; its context rows are what a stream carries from window to window.
   kernels::Activations* operand(Index channels);
-  // Null in evaluation.
+  // Null in evaluation, and for a gate that saves nothing.
   kernels::Activations* saved(Index channels);
+  // Rows of a selection of this batch's tokens.
+  kernels::Activations* selected(const kernels::Selection& selection, Index channels,
+                                 kernels::Form form);
   // Gradients live briefly, so those of one width share memory, alternating between two arrays for
   // even and odd `turn`; null in evaluation.
   enum class Gradient { kStream, kProduct, kProjection };
@@ -40,6 +43,7 @@ class Workspace {
 
  private:
   kernels::Activations* make(Index channels, kernels::Form form);
+  void reserve(double numbers);
 
   kernels::Backend& backend_;
   kernels::RowMap map_;

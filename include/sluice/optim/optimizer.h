@@ -17,4 +17,10 @@ double clip_factor(double norm, double max_norm);
 kernels::UpdateRule update_rule(const OptimizerConfig& config, double lr, Index targets,
                                 double grad_norm, std::int64_t update);
 
+// The share of the new weights in their moving average at an update (1 for the first applied one):
+//   1 - min(decay, (1 + update) / (10 + update))
+// Early averages are short, so that the initial values are soon forgotten; tf.train's
+// ExponentialMovingAverage with num_updates.
+double average_share(double decay, std::int64_t update);
+
 }  // namespace sluice::optim

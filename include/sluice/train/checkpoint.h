@@ -48,14 +48,19 @@ class ModelFile {
   const ModelInfo& info() const { return info_; }
   const TrainState& state() const { return state_; }
   const formats::SafetensorsReader& tensors() const { return reader_; }
-  // Of what evaluates and generates: weights, tokenizer, permutation; equal for equal models.
+  // Of what evaluates and generates: weights (as load() without states takes them), tokenizer,
+  // permutation; equal for equal models.
   std::uint64_t hash() const;
 
-  // Copies the parameters, and for training the optimiser's states, into `model`. Error kBadData
-  // when a tensor is missing, left over, of another shape or type, or not finite.
+  // Copies the parameters into `model`; with_states, for training, also the optimiser's states and
+  // the averages. Without, a checkpoint that has averages gives them ("ema.NAME") as the values: it
+  // evaluates as what its run validated. Error kBadData when a tensor is missing, left over, of
+  // another shape or type, or not finite.
   void load(model::GatedConvLm& model, bool with_states) const;
 
  private:
+  bool has_averages() const;
+
   formats::SafetensorsReader reader_;
   ModelInfo info_;
   TrainState state_;

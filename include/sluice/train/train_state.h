@@ -4,6 +4,8 @@
 #include <limits>
 #include <string>
 
+#include "sluice/optim/plateau.h"
+
 namespace sluice::train {
 
 // Everything about the progress of a run besides weights and optimiser state: what a log line, a
@@ -18,6 +20,7 @@ struct TrainState {
   std::int64_t validated_step = 0;  // the step of the last validation
   double best_loss = std::numeric_limits<double>::infinity();  // nats per token
   std::int64_t best_step = 0;
+  optim::Plateau plateau;  // of the scheduled validations
   // Sums since the last row of metrics.
   double interval_nats = 0;
   std::int64_t interval_targets = 0;

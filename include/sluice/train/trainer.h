@@ -37,22 +37,26 @@ struct Run {
 // The training loop. A step: gradient of the summed nats over accumulate_steps micro-batches,
 // divided by the target count, clipped, applied. Everything that happens is a function of the
 // config and of TrainState; the same state continues with the same bits.
+//
+// With moving averages (train.ema_decay) these validate and become the best model; they start as
+// the initial weights. Plateau and early stop count the validations that are scheduled, those at
+// multiples of eval_every, and not another one at the end.
 class Trainer {
  public:
   enum class Outcome { kFinished, kStopped };
 
   // state: from a checkpoint whose weights and optimiser states are in the model, or a fresh one.
   Trainer(const Run& run, const TrainState& state);
-  // Until a limit is reached (kFinished) or a stop is asked for (kStopped); saved in both cases.
-  // Errors: kDiverged after max_bad_steps non-finite steps in a row, or when at the end the weights
-  // are not finite or no validation was; kOutput when the first or the last checkpoint, or at the
-  // end a new best model, cannot be written (what fails in between is retried at the next
-  // interval).
+  // Until a limit is reached or early_stop_evals are used up (kFinished) or a stop is asked for
+  // (kStopped); saved in both cases. Errors: kDiverged after max_bad_steps non-finite steps in a
+  // row, or when at the end the weights are not finite or no validation was; kOutput when the first
+  // or the last checkpoint, or at the end a new best model, cannot be written (what fails in
+  // between is retried at the next interval).
   Outcome run();
 
   const TrainState& state() const { return state_; }
   // Whether a limit has been reached: run() has nothing left to train.
-  bool finished() const { return progress(0) >= 1; }
+  bool finished() const { return progress(0) >= 1 || out_of_patience(); }
   // How long the rest of the run will take, from a few forward passes; changes nothing.
   double estimate_seconds();
 
@@ -62,14 +66,18 @@ class Trainer {
   bool apply(double nats, Index targets, double lr, Flow* flow);
   // False when stopped halfway; it is then done after the resume.
   bool validate();
+  bool evaluate(eval::Totals& totals);
+  void count_validation(double loss);
+  // Makes this the best model and writes it, or says why not.
+  bool keep_best(double loss, const TrainState& before_validation);
   void save(bool must_succeed);
-  // Writes the best model, or says why not.
-  bool save_best();
   void log_step();
   void check_divergence() const;
+  bool out_of_patience() const;
+  double peak_lr() const;
   double progress(double steps_ahead) const;
   double epochs() const;
-  bool due(Index every) const { return state_.step % every == 0 || progress(0) >= 1; }
+  bool due(Index every) const { return state_.step % every == 0 || finished(); }
   double seconds() const;
   double remaining_seconds() const;
   Index samples_per_step() const { return run_.batch_size * run_.train.accumulate_steps; }

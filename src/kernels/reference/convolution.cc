@@ -132,7 +132,7 @@ void ReferenceBackend::conv_backward_data(const Activations& dz, const Weights& 
   const ConvShape& shape = w.shape;
   assert(dout.width() == shape.columns() && dz.map().context >= shape.reach());
   // dx[r] = sum_j dz[r + (k-1-j) d] W_j^T; the rows behind a sequence's end are zero.
-  backward_rows(below, into, [&](Index first, Strided out) {
+  backward_rows(below, into, dout, [&](Index first, Strided out) {
     for (Index tap = 0; tap < shape.taps; ++tap) {
       const auto rows = dout.rows(first + (shape.taps - 1 - tap) * shape.dilation, out.rows());
       const auto transposed = tap_weights(w, tap, 0, shape.columns()).transpose();

@@ -7,10 +7,16 @@ namespace sluice::kernels::reference {
 void ReferenceBackend::embed(const Weights& table, std::span<const int> ids, Junction& out) {
   const auto& w = static_cast<const TableWeights&>(table);
   const RowActivations& shape = rows_of(*out.dropped);
-  assert(static_cast<Index>(ids.size()) == shape.map().tokens());
+  assert(static_cast<Index>(ids.size()) == shape.tokens());
   const RowJunction junction(out);
   const Chunks chunks = row_chunks(shape.span());
   const Index width = w.shape.width;
+  if (!w.owed.empty()) {
+    std::vector<Index> rows(ids.begin(), ids.end());
+    std::sort(rows.begin(), rows.end());
+    rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
+    catch_up_rows(w, rows);
+  }
   reserve_scratch(width);
   pool_.run(chunks.count(), [&](Index chunk, int worker) {
     Real* z = scratch(worker, width);
@@ -31,20 +37,29 @@ void ReferenceBackend::embed_backward(const Activations& dz, std::span<const int
   auto& w = static_cast<TableWeights&>(table);
   const RowActivations& from = rows_of(dz);
   const Index width = w.shape.width;
+  // Tokens whose row nobody wrote before.
+  std::vector<std::uint8_t> sets(ids.size());
+  for (std::size_t token = 0; token < ids.size(); ++token) {
+    sets[token] = !w.touch(ids[token], ids[token] + 1);
+  }
   // Cut over channels, so that each sum has one writer that runs through the tokens in order.
   const Chunks chunks = {width, 32};
   pool_.run(chunks.count(), [&](Index chunk, int) {
     const Index begin = chunks.begin(chunk), length = chunks.length(chunk);
     Strided gradient(w.v()[Array::kGradient] + begin, w.shape.rows, length,
                      Eigen::OuterStride<>(width));
-    if (!w.has_gradient) gradient.setZero();
     for (Index row = 0; row < from.span(); ++row) {
       if (from.is_context(row)) continue;
-      const Index id = ids[static_cast<std::size_t>(from.token(row))];
-      gradient.row(id).array() += ConstRow(from.row(row) + begin, length);
+      const auto token = static_cast<std::size_t>(from.token(row));
+      auto to = gradient.row(ids[token]).array();
+      const ConstRow part(from.row(row) + begin, length);
+      if (sets[token] != 0) {
+        to = part;
+      } else {
+        to += part;
+      }
     }
   });
-  w.has_gradient = true;
 }
 
 }  // namespace sluice::kernels::reference

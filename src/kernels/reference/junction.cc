@@ -1,21 +1,22 @@
 // The element-wise work between two products, row by row.
 #include <cassert>
 
+#include "gates.h"
 #include "reference_backend.h"
 
 namespace sluice::kernels::reference {
 namespace {
 
 // out = in with one row's mask applied; out may be in.
-void apply_dropout(const Dropout& dropout, Index sequence, Index t, Index begin, Index end,
-                   const Real* in, Real* out) {
+void apply_dropout(const Dropout& dropout, Position at, Index begin, Index end, const Real* in,
+                   Real* out) {
   if (dropout.rate == 0) {
     if (out != in) std::copy(in, in + (end - begin), out);
     return;
   }
   const RowKey key =
-      row_key(dropout.key, dropout.first_sequence + static_cast<std::uint64_t>(sequence),
-              static_cast<std::uint64_t>(t));
+      row_key(dropout.key, dropout.first_sequence + static_cast<std::uint64_t>(at.sequence),
+              static_cast<std::uint64_t>(at.t));
   const std::uint32_t threshold = dropout_threshold(dropout.rate);
   const Real keep = static_cast<Real>(1 / (1 - dropout.rate));
   for (Index c = 0; c < end - begin; ++c) {
@@ -46,7 +47,7 @@ RowJunction::RowJunction(const Junction& junction)
   for (const Activations* any : {junction.stream, junction.plain, junction.dropped}) {
     if (any == nullptr) continue;
     channels_ = any->channels();
-    pitch_ = any->map().time + any->map().context;
+    shape_ = &rows_of(*any);
   }
   assert(channels_ > 0);
   assert(producer_ == nullptr || !producer_->stale);
@@ -54,46 +55,43 @@ RowJunction::RowJunction(const Junction& junction)
 }
 
 void RowJunction::forward(Index row, Index begin, Index end, Real* a, Real* b) const {
-  const Index n = end - begin, sequence = row / pitch_, t = row % pitch_;
+  const Index n = end - begin;
+  const Position at = shape_->position(row);
   scale_and_shift(producer_, begin, end, a);
-  Row y(a, n);
-  if (junction_.gate == Gate::kGlu) {
-    if (producer_ != nullptr) scale_and_shift(producer_, channels_ + begin, channels_ + end, b);
-    Row gate(b, n);
-    gate = gate.logistic();
-    y *= gate;
-    if (junction_.saved != nullptr) {
-      Real* saved = rows_of(*junction_.saved).row(row);
-      std::copy(a, a + n, saved + begin);
-      std::copy(b, b + n, saved + channels_ + begin);
-    }
+  if (is_paired(junction_.gate) && producer_ != nullptr) {
+    scale_and_shift(producer_, channels_ + begin, channels_ + end, b);
   }
+  Real* saved = optional_row(junction_.saved, row, begin);
+  Real* saved_second = saved != nullptr && is_paired(junction_.gate) ? saved + channels_ : nullptr;
+  gate_forward(junction_.gate, n, a, b, saved, saved_second);
+  Row y(a, n);
   if (Real* residual = optional_row(junction_.residual, row, begin)) {
     if (residual_producer_ != nullptr) scale_and_shift(residual_producer_, begin, end, residual);
     y += ConstRow(residual, n);
   }
   if (junction_.scale != 1) y *= junction_.scale;
-  if (junction_.self.rate != 0) apply_dropout(junction_.self, sequence, t, begin, end, a, a);
+  if (junction_.self.rate != 0) apply_dropout(junction_.self, at, begin, end, a, a);
   if (Real* out = optional_row(junction_.stream, row, begin)) std::copy(a, a + n, out);
   if (Real* out = optional_row(junction_.plain, row, begin)) std::copy(a, a + n, out);
   if (Real* out = optional_row(junction_.dropped, row, begin)) {
-    apply_dropout(junction_.next, sequence, t, begin, end, a, out);
+    apply_dropout(junction_.next, at, begin, end, a, out);
   }
 }
 
 void RowJunction::backward(Index row, const Real* product, Real* bias_sum, Real* residual_bias_sum,
                            Real* d) const {
-  const Index n = channels_, sequence = row / pitch_, t = row % pitch_;
+  const Index n = channels_;
+  const Position at = shape_->position(row);
   Row gradient(d, n);
   gradient = ConstRow(product, n);
   if (junction_.ddropped != nullptr && junction_.ddropped->written) {
     gradient += ConstRow(optional_row(junction_.ddropped, row, 0), n);
   }
-  apply_dropout(junction_.next, sequence, t, 0, n, d, d);
+  apply_dropout(junction_.next, at, 0, n, d, d);
   if (junction_.dy != nullptr && junction_.dy->written) {
     gradient += ConstRow(optional_row(junction_.dy, row, 0), n);
   }
-  apply_dropout(junction_.self, sequence, t, 0, n, d, d);
+  apply_dropout(junction_.self, at, 0, n, d, d);
   gradient *= junction_.scale;
 
   if (junction_.dresidual != nullptr) {
@@ -111,20 +109,13 @@ void RowJunction::backward(Index row, const Real* product, Real* bias_sum, Real*
   gate_backward(row, d, bias_sum);
 }
 
-// dz of z = [a | b] from h = a sigma and sigma alone: da = d sigma, db = d h (1 - sigma).
 void RowJunction::gate_backward(Index row, const Real* d, Real* bias_sum) const {
   if (junction_.dz == nullptr) return;
-  const Index n = channels_;
   Real* dz = rows_of(*junction_.dz).row(row);
-  const ConstRow gradient(d, n);
-  if (junction_.gate == Gate::kGlu) {
-    const Real* saved = rows_of(*junction_.saved).row(row);
-    const ConstRow h(saved, n), sigma(saved + n, n);
-    Row(dz, n) = gradient * sigma;
-    Row(dz + n, n) = gradient * h * (1 - sigma);
-  } else {
-    Row(dz, n) = gradient;
-  }
+  const Real* saved = optional_row(junction_.saved, row, 0);
+  reference::gate_backward(junction_.gate, channels_, d, saved,
+                           is_paired(junction_.gate) ? saved + channels_ : nullptr, dz,
+                           dz + channels_);
   Row all(dz, columns());
   if (bias_sum != nullptr) Row(bias_sum, columns()) += all;
   if (producer_ != nullptr && !producer_->scale.empty()) {
@@ -147,31 +138,35 @@ void RowJunction::finish_backward() const {
   }
 }
 
-void ReferenceBackend::backward_rows(Junction& below, Into into, const RowProduct& product) {
+void ReferenceBackend::backward_rows(Junction& below, Into into, const RowActivations& from,
+                                     const RowProduct& product) {
   if (into == Into::kClose) {
     close_rows(below, product);
     return;
   }
-  Activations* part = into == Into::kDy ? below.dy : below.ddropped;
-  RowActivations& out = rows_of(*part);
-  const Chunks chunks = row_chunks(out.span());
-  reserve_scratch(chunks.size * out.width());
+  RowActivations& part = rows_of(*(into == Into::kDy ? below.dy : below.ddropped));
+  const Index n = part.width();
+  const bool scattered = from.selection() != part.selection();
+  // A selection leaves rows out: these have a gradient of zero.
+  if (scattered && !part.written) std::fill(part.row(0), part.row(part.span()), Real(0));
+  const bool add = scattered || part.written;
+  const Chunks chunks = row_chunks(from.span());
+  reserve_scratch(chunks.size * n);
   pool_.run(chunks.count(), [&](Index chunk, int worker) {
-    Strided z(scratch(worker, chunks.size * out.width()), chunks.length(chunk), out.width(),
-              Eigen::OuterStride<>(out.width()));
+    Strided z(scratch(worker, chunks.size * n), chunks.length(chunk), n, Eigen::OuterStride<>(n));
     product(chunks.begin(chunk), z);
     for (Index i = 0; i < z.rows(); ++i) {
       const Index row = chunks.begin(chunk) + i;
-      if (out.is_context(row)) continue;
-      Row to(out.row(row), out.width());
-      if (part->written) {
+      if (from.is_context(row)) continue;
+      Row to(part.row(scattered ? part.row_of(from.position(row)) : row), n);
+      if (add) {
         to += z.row(i).array();
       } else {
         to = z.row(i).array();
       }
     }
   });
-  part->written = true;
+  part.written = true;
 }
 
 void ReferenceBackend::close_rows(Junction& below, const RowProduct& product) {

@@ -5,11 +5,31 @@
 
 namespace sluice::kernels {
 namespace reference {
+namespace {
+
+// dL/dv of a table, zero where nobody wrote it; under weight norm as for a product, row by row.
+void store_table_gradient(const TableWeights& w, std::span<Real> logical) {
+  const Index width = w.shape.width;
+  for (Index row = 0; row < w.shape.rows; ++row) {
+    const auto at = static_cast<std::size_t>(row);
+    Row gradient(logical.data() + row * width, width);
+    if (w.touched[at] == 0) {
+      gradient.setZero();
+    } else if (w.g() != nullptr) {
+      gradient -= ConstRow(w.v()[Array::kValue] + row * width, width) *
+                  static_cast<Real>(w.dot[at] / w.norm2[at]);
+    }
+  }
+}
+
+}  // namespace
 
 RowActivations::RowActivations(const RowMap& map, Index channels, Form form)
     : Activations(map, channels, form),
-      width_(form == Form::kSaved ? 2 * channels : channels),
-      data_((map.sequences * (map.context + map.time) + map.context) * width_) {}
+      data_((map.sequences * (map.context + map.time) + map.context) * channels) {}
+
+RowActivations::RowActivations(const Selection& selection, Index channels, Form form)
+    : Activations(selection, channels, form), data_(selection.source.tokens() * channels) {}
 
 ProductWeights::ProductWeights(const ConvShape& conv, const Slices& value, const Slices* gain,
                                const Slices* bias)
@@ -26,42 +46,81 @@ std::unique_ptr<Activations> ReferenceBackend::activations(const RowMap& map, In
   return std::make_unique<RowActivations>(map, channels, form);
 }
 
+std::unique_ptr<Activations> ReferenceBackend::activations(const Selection& selection,
+                                                           Index channels, Form form) {
+  return std::make_unique<RowActivations>(selection, channels, form);
+}
+
 std::unique_ptr<Weights> ReferenceBackend::weights(const ConvShape& shape, const Slices& v,
                                                    const Slices* g, const Slices* b) {
   return std::make_unique<ProductWeights>(shape, v, g, b);
 }
 
 std::unique_ptr<Weights> ReferenceBackend::table(const TableShape& shape, const Slices& v,
-                                                 const Slices* b) {
-  return std::make_unique<TableWeights>(shape, v, b);
+                                                 const Slices* g, const Slices* b) {
+  if (zeros_.size() < shape.width) zeros_ = AlignedBuffer(shape.width);
+  return std::make_unique<TableWeights>(shape, v, g, b);
 }
 
 std::unique_ptr<SoftmaxTape> ReferenceBackend::softmax_tape() {
   return std::make_unique<BlockTape>();
 }
 
+TableWeights::TableWeights(const TableShape& table, const Slices& value, const Slices* gain,
+                           const Slices* bias)
+    : Weights(value, gain, bias), shape(table), touched(static_cast<std::size_t>(table.rows)) {
+  if (gain == nullptr) return;
+  norm2.resize(touched.size());
+  scale.resize(touched.size());
+  dot.resize(touched.size());
+}
+
+bool TableWeights::touch(Index begin, Index end) {
+  const auto first = touched.begin() + begin, last = touched.begin() + end;
+  const auto before = std::count(first, last, std::uint8_t{1});
+  if (before > 0 && before < end - begin) {
+    for (Index row = begin; row < end; ++row) {
+      if (touched[static_cast<std::size_t>(row)] != 0) continue;
+      std::fill_n(v()[Array::kGradient] + row * shape.width, shape.width, Real(0));
+    }
+  }
+  std::fill(first, last, std::uint8_t{1});
+  has_gradient = true;
+  return before > 0;
+}
+
 void ReferenceBackend::load(Weights& weights, Array array, std::span<const Real> logical) {
+  catch_up(weights);
   std::copy(logical.begin(), logical.end(), weights.v()[array]);
   weights.stale = true;
+  if (auto* table = dynamic_cast<TableWeights*>(&weights); table && array == Array::kGradient) {
+    table->touch(0, table->shape.rows);
+  }
 }
 
 void ReferenceBackend::store(const Weights& weights, Array array, std::span<Real> logical) const {
+  const auto* table = dynamic_cast<const TableWeights*>(&weights);
+  if (table != nullptr) catch_up_range(*table, 0, table->shape.rows);
   const Real* from = weights.v()[array];
   std::copy(from, from + logical.size(), logical.begin());
-  if (array != Array::kGradient || weights.g() == nullptr) return;
-  // dL/dv = dw' - v (dw' . v) / |v|^2.
-  const auto& product = static_cast<const ProductWeights&>(weights);
-  const auto columns = static_cast<std::size_t>(product.shape.columns());
-  const Real* v = weights.v()[Array::kValue];
-  for (std::size_t i = 0; i < logical.size(); ++i) {
-    const std::size_t column = i % columns;
-    logical[i] -= static_cast<Real>(v[i] * product.dot[column] / product.norm2[column]);
+  if (array != Array::kGradient) return;
+  if (table != nullptr) {
+    store_table_gradient(*table, logical);
+  } else if (weights.g() != nullptr) {
+    // dL/dv = dw' - v (dw' . v) / |v|^2.
+    const auto& product = static_cast<const ProductWeights&>(weights);
+    const auto columns = static_cast<std::size_t>(product.shape.columns());
+    const Real* v = weights.v()[Array::kValue];
+    for (std::size_t i = 0; i < logical.size(); ++i) {
+      const std::size_t column = i % columns;
+      logical[i] -= static_cast<Real>(v[i] * product.dot[column] / product.norm2[column]);
+    }
   }
 }
 
 void ReferenceBackend::load(Activations& to, std::span<const Real> logical) {
   RowActivations& rows = rows_of(to);
-  assert(static_cast<Index>(logical.size()) == to.map().tokens() * rows.width());
+  assert(static_cast<Index>(logical.size()) == to.tokens() * rows.width());
   for (Index r = 0; r < rows.span(); ++r) {
     if (rows.is_context(r)) continue;
     const Real* from = logical.data() + rows.token(r) * rows.width();
@@ -72,12 +131,22 @@ void ReferenceBackend::load(Activations& to, std::span<const Real> logical) {
 
 void ReferenceBackend::store(const Activations& from, std::span<Real> logical) const {
   const RowActivations& rows = rows_of(from);
-  assert(static_cast<Index>(logical.size()) == from.map().tokens() * rows.width());
+  assert(static_cast<Index>(logical.size()) == from.tokens() * rows.width());
   for (Index r = 0; r < rows.span(); ++r) {
     if (rows.is_context(r)) continue;
     std::copy(rows.row(r), rows.row(r) + rows.width(),
               logical.data() + rows.token(r) * rows.width());
   }
+}
+
+void ReferenceBackend::gather(const Activations& x, Activations& out) {
+  const RowActivations &from = rows_of(x), &to = rows_of(out);
+  assert(out.selection() != nullptr && out.selection()->source == x.map());
+  for (Index row = 0; row < to.span(); ++row) {
+    const Real* values = from.row(from.row_of(to.position(row)));
+    std::copy(values, values + to.width(), to.row(row));
+  }
+  out.written = true;
 }
 
 void ReferenceBackend::carry_context(const Activations& from, Activations& to) {
@@ -119,8 +188,8 @@ void ReferenceBackend::reserve_scratch(Index size) {
 
 }  // namespace reference
 
-std::unique_ptr<Backend> make_reference_backend(ThreadPool& pool) {
-  return std::make_unique<reference::ReferenceBackend>(pool);
+std::unique_ptr<Backend> make_reference_backend(ThreadPool& pool, RowUpdates updates) {
+  return std::make_unique<reference::ReferenceBackend>(pool, updates);
 }
 
 }  // namespace sluice::kernels

@@ -32,24 +32,37 @@ struct Chunks {
 // for several chunks per core.
 inline Chunks row_chunks(Index rows) { return {rows, std::clamp<Index>((rows + 7) / 8, 32, 384)}; }
 
+struct Position {
+  Index sequence, t;
+};
+
 class RowActivations : public Activations {
  public:
   RowActivations(const RowMap& map, Index channels, Form form);
-  Index width() const { return width_; }
+  RowActivations(const Selection& selection, Index channels, Form form);
+  Index width() const { return channels(); }
   Index pitch() const { return map().context + map().time; }  // rows of one sequence
   // Rows from the first token of the first sequence to the last token of the last one; context rows
   // in between are part of it. Row numbers count from there.
-  Index span() const { return map().sequences * pitch() - map().context; }
+  Index span() const {
+    return selection() != nullptr ? tokens() : map().sequences * pitch() - map().context;
+  }
   bool is_context(Index row) const { return row % pitch() >= map().time; }
   Index token(Index row) const { return row / pitch() * map().time + row % pitch(); }
-  Real* row(Index row) const { return data_.data() + (row + map().context) * width_; }
+  // Where in the batch a row is, and back.
+  Position position(Index row) const {
+    if (selection() == nullptr) return {row / pitch(), row % pitch()};
+    const Index token = selection()->tokens[static_cast<std::size_t>(row)];
+    return {token / selection()->source.time, token % selection()->source.time};
+  }
+  Index row_of(Position at) const { return at.sequence * pitch() + at.t; }
+  Real* row(Index row) const { return data_.data() + (row + map().context) * width(); }
   Real* base() const { return data_.data(); }
   ConstStrided rows(Index first, Index count) const {
-    return {row(first), count, width_, Eigen::OuterStride<>(width_)};
+    return {row(first), count, width(), Eigen::OuterStride<>(width())};
   }
 
  private:
-  Index width_;
   AlignedBuffer data_;
 };
 
@@ -62,15 +75,35 @@ struct ProductWeights : Weights {
   std::vector<double> dot;    // dw' . v per column, of the gradient as it stands
 };
 
+// A table whose rows are stepped only when somebody reads them or has a gradient for them: what the
+// others owe is kept as a count. A zero gradient makes a step of sgd and nag cheap to take later,
+// row by row and in cache; it is the same arithmetic, so the bits are those of stepping all rows.
 struct TableWeights : Weights {
-  TableWeights(const TableShape& table, const Slices& value, const Slices* bias)
-      : Weights(value, nullptr, bias), shape(table) {}
+  TableWeights(const TableShape& table, const Slices& value, const Slices* gain,
+               const Slices* bias);
+  // Makes rows [begin, end) ready to be added to; false: nobody wrote them, they may be set.
+  bool touch(Index begin, Index end);
+
   TableShape shape;
+  std::vector<double> norm2, dot;  // per row, as in ProductWeights
+  std::vector<Real> scale;
+  std::vector<std::uint8_t> touched;  // rows with a gradient
+  // Steps that were put off: row r has not taken owed[taken[r]] and later ones. Not part of the
+  // value that the weights stand for, therefore mutable.
+  mutable std::vector<UpdateRule> owed;
+  mutable std::vector<std::uint16_t> taken;
+};
+
+// A range of the vocabulary within one table.
+struct Panel {
+  TableWeights* table;
+  Index begin, length;  // rows of the table
+  Index first_word;     // number among the words of the softmax
 };
 
 // exp(z - block maximum) of every row, panel by panel (a panel: a range of the vocabulary).
 struct BlockTape : SoftmaxTape {
-  std::vector<AlignedBuffer> panels;    // each [rows, width of the panel]
+  std::vector<AlignedBuffer> panels;    // each [rows, words of the panel]
   std::vector<Real> block_max;          // [panels, rows]
   std::vector<Real> target_logit, max;  // [rows]
   // log sum of exp(z - max), [rows]. Apart from max: their sum would lose it to a large maximum.
@@ -84,7 +117,7 @@ struct BlockTape : SoftmaxTape {
     for (const AlignedBuffer& panel : panels) numbers += static_cast<std::size_t>(panel.size());
     return numbers * sizeof(Real);
   }
-  void resize(Index rows, const Chunks& panels_of, bool keep_panels);
+  void resize(Index rows, std::span<const Panel> panels_of, bool keep_panels);
 };
 
 // Gain with the floor that lets a zero gain move again.
@@ -107,28 +140,30 @@ class RowJunction {
   void finish_forward() const;
   void finish_backward() const;
   Index channels() const { return channels_; }
-  Index columns() const { return junction_.gate == Gate::kGlu ? 2 * channels_ : channels_; }
+  Index columns() const { return is_paired(junction_.gate) ? 2 * channels_ : channels_; }
 
  private:
   void gate_backward(Index row, const Real* d, Real* bias_sum) const;
 
   Junction junction_;
   Index channels_ = 0;
-  Index pitch_ = 0;
+  const RowActivations* shape_ = nullptr;
   const ProductWeights *producer_ = nullptr, *residual_producer_ = nullptr;
 };
 
 class ReferenceBackend : public Backend {
  public:
-  explicit ReferenceBackend(ThreadPool& pool) : pool_(pool) {}
+  ReferenceBackend(ThreadPool& pool, RowUpdates updates) : pool_(pool), updates_(updates) {}
 
   std::string_view name() const override { return "reference"; }
   Index elements(const ConvShape& shape) const override { return shape.elements(); }
   Index elements(const TableShape& shape) const override { return shape.elements(); }
   std::unique_ptr<Activations> activations(const RowMap& map, Index channels, Form form) override;
+  std::unique_ptr<Activations> activations(const Selection& selection, Index channels,
+                                           Form form) override;
   std::unique_ptr<Weights> weights(const ConvShape& shape, const Slices& v, const Slices* g,
                                    const Slices* b) override;
-  std::unique_ptr<Weights> table(const TableShape& shape, const Slices& v,
+  std::unique_ptr<Weights> table(const TableShape& shape, const Slices& v, const Slices* g,
                                  const Slices* b) override;
   std::unique_ptr<SoftmaxTape> softmax_tape() override;
   void load(Weights& weights, Array array, std::span<const Real> logical) override;
@@ -145,31 +180,46 @@ class ReferenceBackend : public Backend {
                           Into into) override;
   void carry_context(const Activations& from, Activations& to) override;
   void clear_context(Activations& to) override;
-  void softmax_forward(const Activations& x, const Weights& table, std::span<const int> targets,
-                       std::span<double> nats, SoftmaxTape* tape) override;
+  void gather(const Activations& x, Activations& out) override;
+  void softmax_forward(const Activations& x, std::span<const TableRows> words,
+                       std::span<const int> targets, std::span<double> nats,
+                       SoftmaxTape* tape) override;
   void softmax_backward(SoftmaxTape& tape, const Activations& x, std::span<const int> targets,
-                        Weights& table, Junction& below, Into into) override;
-  void log_probabilities(const Activations& x, const Weights& table, std::span<const Index> tokens,
-                         std::span<Real> out) override;
+                        std::span<const TableRows> words, Junction& below, Into into) override;
+  void log_probabilities(const Activations& x, std::span<const TableRows> words,
+                         std::span<const Index> tokens, std::span<Real> out) override;
   GateStatistics gate_statistics(const Junction& junction) override;
   double squared_norm(const Activations& x) override;
   double squared_norm(const Weights& weights) override;
   void update(Weights& weights, const UpdateRule& rule) override;
+  void catch_up(const Weights& weights) override;
   void discard_gradient(Weights& weights) override;
 
  private:
-  // Adds a reader's gradient to `below`: for each chunk of rows, product(first, out) sets out.
+  // Adds a reader's gradient to `below`: for each chunk of rows, product(first, out) sets out. The
+  // rows are those of `from`, which may be a selection of those of `below`.
   using RowProduct = std::function<void(Index first, Strided out)>;
-  void backward_rows(Junction& below, Into into, const RowProduct& product);
+  void backward_rows(Junction& below, Into into, const RowActivations& from,
+                     const RowProduct& product);
   void close_rows(Junction& below, const RowProduct& product);
-  static void softmax_gradient(BlockTape& tape, Index panel, const Chunks& panels,
-                               const RowActivations& x, std::span<const int> targets);
-  void update_normed(ProductWeights& weights, const UpdateRule& rule);
+  void refresh_product(ProductWeights& weights);
+  void refresh_table(TableWeights& weights);
+  double squared_norm_of(const Slices& slices, Index size);
+  void update_plain(const Slices& slices, Index size, const UpdateRule& rule, double decay);
+  void update_product(ProductWeights& weights, const UpdateRule& rule);
+  void update_table(TableWeights& weights, const UpdateRule& rule);
+  void step_rows(TableWeights& weights, const UpdateRule& rule, bool untouched_too);
+  // Takes the steps that these rows of a table owe.
+  void catch_up_rows(const TableWeights& weights, std::span<const Index> rows) const;
+  void catch_up_range(const TableWeights& weights, Index begin, Index end) const;
+  void catch_up_touched(const TableWeights& weights) const;
   // Memory of one worker; reserved before a job, because chunks must not throw.
   void reserve_scratch(Index size);
   Real* scratch(int worker, Index size);
 
   ThreadPool& pool_;
+  RowUpdates updates_;
+  AlignedBuffer zeros_;  // the gradient of a row that has none, of the widest table
   std::vector<AlignedBuffer> scratch_;
 };
 

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "reference_backend.h"
 #include "sluice/base/memory.h"
@@ -22,14 +23,48 @@ Index panel_width(Index vocabulary) {
 
 constexpr Index kRowBlock = 256;
 
+TableWeights& table_of(const TableRows& rows) { return static_cast<TableWeights&>(*rows.table); }
+
+Index count(std::span<const TableRows> words) {
+  Index total = 0;
+  for (const TableRows& rows : words) total += rows.size();
+  return total;
+}
+
+// A function of the shapes alone.
+std::vector<Panel> cut(std::span<const TableRows> words, Index width) {
+  std::vector<Panel> panels;
+  Index word = 0;
+  for (const TableRows& rows : words) {
+    TableWeights& table = table_of(rows);
+    assert(rows.begin >= 0 && rows.end <= table.shape.rows && !table.stale);
+    const Chunks chunks = {rows.size(), width};
+    for (Index i = 0; i < chunks.count(); ++i) {
+      panels.push_back({.table = &table,
+                        .begin = rows.begin + chunks.begin(i),
+                        .length = chunks.length(i),
+                        .first_word = word});
+      word += chunks.length(i);
+    }
+  }
+  return panels;
+}
+
+ConstStrided vectors(const Panel& panel) {
+  const Index width = panel.table->shape.width;
+  return {panel.table->v()[Array::kValue] + panel.begin * width, panel.length, width,
+          Eigen::OuterStride<>(width)};
+}
+
 // z = x W_p^T + b_p for a panel of words.
-void logits(const ConstStrided& x, const TableWeights& w, Index begin, Index length, Strided z) {
-  const Index width = w.shape.width;
-  const ConstStrided rows(w.v()[Array::kValue] + begin * width, length, width,
-                          Eigen::OuterStride<>(width));
-  z.noalias() = x * rows.transpose();
+void logits(const ConstStrided& x, const Panel& panel, Strided z) {
+  const TableWeights& w = *panel.table;
+  z.noalias() = x * vectors(panel).transpose();
+  if (w.g() != nullptr) {
+    z.array().rowwise() *= ConstRow(w.scale.data() + panel.begin, panel.length);
+  }
   if (w.b() == nullptr) return;
-  z.array().rowwise() += ConstRow((*w.b())[Array::kValue] + begin, length);
+  z.array().rowwise() += ConstRow((*w.b())[Array::kValue] + panel.begin, panel.length);
 }
 
 // In double: where one word has nearly all of the mass, float would drop the others. The lanes keep
@@ -51,39 +86,40 @@ double sum_in_double(const Real* values, Index size) {
 
 }  // namespace
 
-void ReferenceBackend::softmax_forward(const Activations& x, const Weights& table,
+void ReferenceBackend::softmax_forward(const Activations& x, std::span<const TableRows> words,
                                        std::span<const int> targets, std::span<double> nats,
                                        SoftmaxTape* keep) {
-  const auto& w = static_cast<const TableWeights&>(table);
   const RowActivations& in = rows_of(x);
-  const Index rows = in.span();
-  const Chunks panels = {w.shape.rows, panel_width(w.shape.rows)};
+  const Index rows = in.span(), width = panel_width(count(words));
+  for (const TableRows& part : words) catch_up_range(table_of(part), part.begin, part.end);
+  const std::vector<Panel> panels = cut(words, width);
   const Chunks blocks = {rows, kRowBlock};
   BlockTape local;
   BlockTape& tape = keep != nullptr ? static_cast<BlockTape&>(*keep) : local;
   tape.resize(rows, panels, keep != nullptr);
   std::vector<double> block_sum(tape.block_max.size());
-  reserve_scratch(kRowBlock * panels.size);
-  pool_.run(panels.count() * blocks.count(), [&](Index chunk, int worker) {
-    const Index panel = chunk / blocks.count(), block = chunk % blocks.count();
-    const Index begin = panels.begin(panel), length = panels.length(panel);
-    const Index first = blocks.begin(block), count = blocks.length(block);
+  reserve_scratch(kRowBlock * width);
+  const Index panel_count = static_cast<Index>(panels.size());
+  pool_.run(panel_count * blocks.count(), [&](Index chunk, int worker) {
+    const Index index = chunk / blocks.count(), block = chunk % blocks.count();
+    const Panel& panel = panels[static_cast<std::size_t>(index)];
+    const Index first = blocks.begin(block), count = blocks.length(block), length = panel.length;
     Real* memory = keep != nullptr
-                       ? tape.panels[static_cast<std::size_t>(panel)].data() + first * length
-                       : scratch(worker, kRowBlock * panels.size);
+                       ? tape.panels[static_cast<std::size_t>(index)].data() + first * length
+                       : scratch(worker, kRowBlock * width);
     Strided z(memory, count, length, Eigen::OuterStride<>(length));
-    logits(in.rows(first, count), w, begin, length, z);
+    logits(in.rows(first, count), panel, z);
     for (Index i = 0; i < count; ++i) {
       const Index row = first + i;
       if (in.is_context(row)) continue;
-      const int target = targets[static_cast<std::size_t>(in.token(row))];
-      if (target >= begin && target < begin + length) {
-        tape.target_logit[static_cast<std::size_t>(row)] = z(i, target - begin);
+      const Index target = targets[static_cast<std::size_t>(in.token(row))] - panel.first_word;
+      if (target >= 0 && target < length) {
+        tape.target_logit[static_cast<std::size_t>(row)] = z(i, target);
       }
       auto values = z.row(i).array();
       const Real max = values.maxCoeff();
       values = (values - max).exp();
-      const auto at = static_cast<std::size_t>(panel * rows + row);
+      const auto at = static_cast<std::size_t>(index * rows + row);
       tape.block_max[at] = max;
       block_sum[at] = sum_in_double(&z(i, 0), length);
     }
@@ -94,10 +130,10 @@ void ReferenceBackend::softmax_forward(const Activations& x, const Weights& tabl
     const auto at = static_cast<std::size_t>(row);
     Real max = -std::numeric_limits<Real>::infinity();
     double sum = 0;
-    for (Index panel = 0; panel < panels.count(); ++panel) {
+    for (Index panel = 0; panel < panel_count; ++panel) {
       max = std::max(max, tape.block_max[static_cast<std::size_t>(panel * rows + row)]);
     }
-    for (Index panel = 0; panel < panels.count(); ++panel) {
+    for (Index panel = 0; panel < panel_count; ++panel) {
       const auto entry = static_cast<std::size_t>(panel * rows + row);
       sum += block_sum[entry] *
              std::exp(static_cast<double>(tape.block_max[entry]) - static_cast<double>(max));
@@ -108,29 +144,36 @@ void ReferenceBackend::softmax_forward(const Activations& x, const Weights& tabl
   }
 }
 
-void BlockTape::resize(Index rows, const Chunks& panels_of, bool keep_panels) {
-  const auto count = static_cast<std::size_t>(panels_of.count());
-  block_max.resize(count * static_cast<std::size_t>(rows));
+void BlockTape::resize(Index rows, std::span<const Panel> panels_of, bool keep_panels) {
+  block_max.resize(panels_of.size() * static_cast<std::size_t>(rows));
   target_logit.resize(static_cast<std::size_t>(rows));
   max.resize(static_cast<std::size_t>(rows));
   log_sum.resize(static_cast<std::size_t>(rows));
   if (!keep_panels) return;
-  panels.resize(count);
-  require_memory(static_cast<double>(rows) * static_cast<double>(panels_of.total) * sizeof(Real),
-                 "the softmax of a batch");
-  for (Index panel = 0; panel < panels_of.count(); ++panel) {
-    AlignedBuffer& buffer = panels[static_cast<std::size_t>(panel)];
-    const Index size = rows * panels_of.length(panel);
-    if (buffer.size() < size) buffer = AlignedBuffer(size);
+  panels.resize(panels_of.size());
+  const Panel& last = panels_of.back();
+  require_memory(
+      static_cast<double>(rows) * static_cast<double>(last.first_word + last.length) * sizeof(Real),
+      "the softmax of a batch");
+  for (std::size_t panel = 0; panel < panels.size(); ++panel) {
+    AlignedBuffer& buffer = panels[panel];
+    const Index size = rows * panels_of[panel].length;
+    if (buffer.size() >= size) continue;
+    // A tail has other rows in every batch: room to grow spares most of the next ones.
+    const Index grown = buffer.size() == 0 ? size : size + size / 4;
+    buffer = AlignedBuffer();
+    buffer = AlignedBuffer(grown);
   }
 }
 
+namespace {
+
 // Turns one panel of exponentials into dL/dlogits = softmax - one-hot. The target's p - 1 comes
 // from the logit: as a difference of nearly equal numbers it would lose what remains to be learnt.
-void ReferenceBackend::softmax_gradient(BlockTape& tape, Index panel, const Chunks& panels,
-                                        const RowActivations& x, std::span<const int> targets) {
-  const Index begin = panels.begin(panel), length = panels.length(panel), rows = x.span();
-  Real* memory = tape.panels[static_cast<std::size_t>(panel)].data();
+void softmax_gradient(BlockTape& tape, std::size_t index, const Panel& panel,
+                      const RowActivations& x, std::span<const int> targets) {
+  const Index length = panel.length, rows = x.span();
+  Real* memory = tape.panels[index].data();
   for (Index row = 0; row < rows; ++row) {
     Row values(memory + row * length, length);
     const int target = x.is_context(row) ? -1 : targets[static_cast<std::size_t>(x.token(row))];
@@ -139,73 +182,106 @@ void ReferenceBackend::softmax_gradient(BlockTape& tape, Index panel, const Chun
       continue;
     }
     const auto at = static_cast<std::size_t>(row);
-    const Real max = tape.block_max[static_cast<std::size_t>(panel * rows + row)];
+    const Real max = tape.block_max[index * static_cast<std::size_t>(rows) + at];
     values *= static_cast<Real>(std::exp(tape.log_probability(at, max)));
-    if (target >= begin && target < begin + length) {
+    const Index word = target - panel.first_word;
+    if (word >= 0 && word < length) {
       const double log_p = tape.log_probability(at, tape.target_logit[at]);
-      values(target - begin) = static_cast<Real>(std::expm1(log_p));
+      values(word) = static_cast<Real>(std::expm1(log_p));
     }
   }
 }
 
+// Adds the bias gradient of a panel from dL/dlogits; then, under weight norm, folds the scale in.
+void finish_logit_gradient(const Panel& panel, Strided dz) {
+  const TableWeights& w = *panel.table;
+  if (w.b() != nullptr) {
+    Row db((*w.b())[Array::kGradient] + panel.begin, panel.length);
+    if (!w.has_bias_gradient) db.setZero();
+    for (Index row = 0; row < dz.rows(); ++row) db += dz.row(row).array();
+  }
+  if (w.g() != nullptr) {
+    dz.array().rowwise() *= ConstRow(w.scale.data() + panel.begin, panel.length);
+  }
+}
+
+// dw' . v and the gain's gradient of rows [begin, begin + length), as of products in weights.h.
+void gain_gradient(TableWeights& w, Index begin, Index length) {
+  const Index width = w.shape.width;
+  for (Index row = begin; row < begin + length; ++row) {
+    const Real* gradient = w.v()[Array::kGradient] + row * width;
+    const double dot = static_cast<double>(
+        (ConstRow(gradient, width) * ConstRow(w.v()[Array::kValue] + row * width, width)).sum());
+    w.dot[static_cast<std::size_t>(row)] = dot;
+    const Real gain = floored((*w.g())[Array::kValue][row]);
+    (*w.g())[Array::kGradient][row] = static_cast<Real>(dot / static_cast<double>(gain));
+  }
+}
+
+}  // namespace
+
 void ReferenceBackend::softmax_backward(SoftmaxTape& keep, const Activations& x,
-                                        std::span<const int> targets, Weights& table,
-                                        Junction& below, Into into) {
-  auto& w = static_cast<TableWeights&>(table);
+                                        std::span<const int> targets,
+                                        std::span<const TableRows> words, Junction& below,
+                                        Into into) {
   auto& tape = static_cast<BlockTape&>(keep);
   const RowActivations& in = rows_of(x);
-  const Index rows = in.span(), width = w.shape.width;
-  const Chunks panels = {w.shape.rows, panel_width(w.shape.rows)};
-  pool_.run(panels.count(), [&](Index panel, int) {
-    softmax_gradient(tape, panel, panels, in, targets);
-    const Index begin = panels.begin(panel), length = panels.length(panel);
-    const ConstStrided dz(tape.panels[static_cast<std::size_t>(panel)].data(), rows, length,
-                          Eigen::OuterStride<>(length));
-    Strided dw(w.v()[Array::kGradient] + begin * width, length, width, Eigen::OuterStride<>(width));
-    if (w.has_gradient) {
+  const Index rows = in.span();
+  const std::vector<Panel> panels = cut(words, panel_width(count(words)));
+  std::vector<std::uint8_t> adds(panels.size());
+  for (std::size_t i = 0; i < panels.size(); ++i) {
+    adds[i] = panels[i].table->touch(panels[i].begin, panels[i].begin + panels[i].length);
+  }
+  const auto dlogits = [&](std::size_t i, Index first, Index count) {
+    const Index length = panels[i].length;
+    return Strided(tape.panels[i].data() + first * length, count, length,
+                   Eigen::OuterStride<>(length));
+  };
+  pool_.run(static_cast<Index>(panels.size()), [&](Index index, int) {
+    const auto i = static_cast<std::size_t>(index);
+    const Panel& panel = panels[i];
+    TableWeights& w = *panel.table;
+    softmax_gradient(tape, i, panel, in, targets);
+    const Strided dz = dlogits(i, 0, rows);
+    finish_logit_gradient(panel, dz);
+    const Index width = w.shape.width;
+    Strided dw(w.v()[Array::kGradient] + panel.begin * width, panel.length, width,
+               Eigen::OuterStride<>(width));
+    if (adds[i] != 0) {
       dw.noalias() += dz.transpose() * in.rows(0, rows);
     } else {
       dw.noalias() = dz.transpose() * in.rows(0, rows);
     }
-    if (w.b() == nullptr) return;
-    Row db((*w.b())[Array::kGradient] + begin, length);
-    if (!w.has_bias_gradient) db.setZero();
-    for (Index row = 0; row < rows; ++row) db += dz.row(row).array();
+    if (w.g() != nullptr) gain_gradient(w, panel.begin, panel.length);
   });
-  w.has_gradient = true;
-  w.has_bias_gradient = w.b() != nullptr;
-  backward_rows(below, into, [&](Index first, Strided out) {
+  for (const TableRows& part : words) part.table->has_bias_gradient = part.table->b() != nullptr;
+  backward_rows(below, into, in, [&](Index first, Strided out) {
     out.setZero();
-    for (Index panel = 0; panel < panels.count(); ++panel) {
-      const Index begin = panels.begin(panel), length = panels.length(panel);
-      const ConstStrided dz(tape.panels[static_cast<std::size_t>(panel)].data() + first * length,
-                            out.rows(), length, Eigen::OuterStride<>(length));
-      const ConstStrided words(w.v()[Array::kValue] + begin * width, length, width,
-                               Eigen::OuterStride<>(width));
-      out.noalias() += dz * words;
+    for (std::size_t i = 0; i < panels.size(); ++i) {
+      out.noalias() += dlogits(i, first, out.rows()) * vectors(panels[i]);
     }
   });
 }
 
-void ReferenceBackend::log_probabilities(const Activations& x, const Weights& table,
+void ReferenceBackend::log_probabilities(const Activations& x, std::span<const TableRows> words,
                                          std::span<const Index> tokens, std::span<Real> out) {
-  const auto& w = static_cast<const TableWeights&>(table);
   const RowActivations& in = rows_of(x);
-  const Index count = static_cast<Index>(tokens.size()), vocabulary = w.shape.rows;
-  assert(static_cast<Index>(out.size()) == count * vocabulary);
-  Matrix hidden(count, in.width());
-  for (Index i = 0; i < count; ++i) {
+  const Index rows = static_cast<Index>(tokens.size()), vocabulary = count(words);
+  assert(static_cast<Index>(out.size()) == rows * vocabulary);
+  for (const TableRows& part : words) catch_up_range(table_of(part), part.begin, part.end);
+  Matrix hidden(rows, in.width());
+  for (Index i = 0; i < rows; ++i) {
     const Index token = tokens[static_cast<std::size_t>(i)], time = in.map().time;
     hidden.row(i) = in.rows(token / time * in.pitch() + token % time, 1);
   }
-  const ConstStrided rows(hidden.data(), count, in.width(), Eigen::OuterStride<>(in.width()));
-  const Chunks panels = {vocabulary, std::min<Index>(panel_width(vocabulary), 512)};
-  pool_.run(panels.count(), [&](Index panel, int) {
-    const Index begin = panels.begin(panel);
-    logits(rows, w, begin, panels.length(panel),
-           {out.data() + begin, count, panels.length(panel), Eigen::OuterStride<>(vocabulary)});
+  const ConstStrided from(hidden.data(), rows, in.width(), Eigen::OuterStride<>(in.width()));
+  const std::vector<Panel> panels = cut(words, std::min<Index>(panel_width(vocabulary), 512));
+  pool_.run(static_cast<Index>(panels.size()), [&](Index index, int) {
+    const Panel& panel = panels[static_cast<std::size_t>(index)];
+    logits(from, panel,
+           {out.data() + panel.first_word, rows, panel.length, Eigen::OuterStride<>(vocabulary)});
   });
-  for (Index i = 0; i < count; ++i) {
+  for (Index i = 0; i < rows; ++i) {
     Row values(out.data() + i * vocabulary, vocabulary);
     const Real max = values.maxCoeff();
     double sum = 0;

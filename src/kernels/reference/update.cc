@@ -2,84 +2,56 @@
 #include <cmath>
 
 #include "reference_backend.h"
+#include "step.h"
 
 namespace sluice::kernels::reference {
 namespace {
 
-// The arrays of one run of parameters.
-struct Span {
-  Real *p, *g, *s0, *s1, *average;
-  Index size;
-  Span(const Slices& slices, Index begin, Index length)
-      : p(slices[Array::kValue] + begin),
-        g(slices[Array::kGradient] + begin),
-        s0(slices[Array::kState0] + begin),
-        s1(optional(slices[Array::kState1], begin)),
-        average(optional(slices[Array::kAverage], begin)),
-        size(length) {}
-  static Real* optional(Real* array, Index begin) {
-    return array == nullptr ? nullptr : array + begin;
-  }
-};
-
-void step_momentum(const UpdateRule& rule, Real shrink, const Real* g, Span span) {
-  const Real lr = static_cast<Real>(rule.lr), scale = static_cast<Real>(rule.scale);
-  const Real mu = static_cast<Real>(rule.momentum);
-  if (rule.kind == UpdateKind::kSgd) {
-    for (Index i = 0; i < span.size; ++i) {
-      span.s0[i] = mu * span.s0[i] + scale * g[i];
-      span.p[i] = span.p[i] * shrink - lr * span.s0[i];
-    }
-    return;
-  }
-  for (Index i = 0; i < span.size; ++i) {
-    const Real gradient = scale * g[i];
-    span.s0[i] = mu * span.s0[i] + gradient;
-    span.p[i] = span.p[i] * shrink - lr * (gradient + mu * span.s0[i]);
-  }
-}
-
-void step_adam(const UpdateRule& rule, Real shrink, Real l2, const Real* g, Span span) {
-  const double t = static_cast<double>(rule.step);
-  const Real beta1 = static_cast<Real>(rule.momentum);
-  const Real rest1 = static_cast<Real>(1 - rule.momentum);
-  const Real beta2 = static_cast<Real>(rule.beta2), rest2 = static_cast<Real>(1 - rule.beta2);
-  const Real step_size = static_cast<Real>(rule.lr / (1 - std::pow(rule.momentum, t)));
-  const Real root = static_cast<Real>(1 / std::sqrt(1 - std::pow(rule.beta2, t)));
-  const Real eps = static_cast<Real>(rule.eps), scale = static_cast<Real>(rule.scale);
-  for (Index i = 0; i < span.size; ++i) {
-    const Real gradient = scale * g[i] + l2 * span.p[i];
-    span.s0[i] = beta1 * span.s0[i] + rest1 * gradient;
-    span.s1[i] = beta2 * span.s1[i] + rest2 * gradient * gradient;
-    span.p[i] = span.p[i] * shrink - step_size * span.s0[i] / (std::sqrt(span.s1[i]) * root + eps);
-  }
-}
-
-// kernels/update.h for numbers p with the raw gradient g (which may be elsewhere than span.g).
-void step(const UpdateRule& rule, double decay, const Real* g, Span span) {
-  const Real shrink = static_cast<Real>(1 - rule.lr * decay);
-  if (rule.kind == UpdateKind::kSgd || rule.kind == UpdateKind::kNag) {
-    step_momentum(rule, shrink, g, span);
-  } else if (rule.kind == UpdateKind::kAdam) {
-    step_adam(rule, 1, static_cast<Real>(decay), g, span);
-  } else {
-    step_adam(rule, shrink, 0, g, span);
-  }
-  if (span.average == nullptr) return;
-  const Real share = static_cast<Real>(rule.average);
-  for (Index i = 0; i < span.size; ++i) span.average[i] += share * (span.p[i] - span.average[i]);
-}
-
 constexpr Index kRun = 1 << 15;  // numbers per chunk
+
+Chunks row_runs(Index rows, Index width) {
+  return {rows, std::max<Index>(1, kRun / std::max<Index>(1, width))};
+}
+
+// Short float sums, long double ones: exact enough, and vectorised.
+double sum_of_squares(const Real* values, Index size) {
+  double total = 0;
+  for (Index i = 0; i < size; i += 64) {
+    const Index length = std::min<Index>(64, size - i);
+    total += static_cast<double>(ConstRow(values + i, length).square().sum());
+  }
+  return total;
+}
+
+// What |dL/dv|^2 has less than |dw'|^2.
+double radial_part(std::span<const double> dot, std::span<const double> norm2) {
+  double sum = 0;
+  for (std::size_t i = 0; i < dot.size(); ++i) sum += dot[i] * dot[i] / norm2[i];
+  return sum;
+}
+
+void set_scale(const Slices& g, std::size_t at, double norm2, std::vector<double>& norms,
+               std::vector<Real>& scale) {
+  norms[at] = std::max(norm2, 1e-30);
+  const double gain = static_cast<double>(floored(g[Array::kValue][at]));
+  scale[at] = static_cast<Real>(gain / std::sqrt(norms[at]));
+}
 
 }  // namespace
 
 void ReferenceBackend::refresh(Weights& weights) {
   weights.stale = false;
   if (weights.g() == nullptr) return;
-  auto& w = static_cast<ProductWeights&>(weights);
+  if (auto* product = dynamic_cast<ProductWeights*>(&weights)) {
+    refresh_product(*product);
+  } else {
+    refresh_table(static_cast<TableWeights&>(weights));
+  }
+}
+
+void ReferenceBackend::refresh_product(ProductWeights& w) {
   const Index columns = w.shape.columns();
-  const Chunks rows = {w.shape.taps * w.shape.in, std::max<Index>(1, kRun / columns)};
+  const Chunks rows = row_runs(w.shape.taps * w.shape.in, columns);
   AlignedBuffer partial(rows.count() * columns);
   pool_.run(rows.count(), [&](Index chunk, int) {
     Row sum(partial.data() + chunk * columns, columns);
@@ -90,79 +62,103 @@ void ReferenceBackend::refresh(Weights& weights) {
   for (Index column = 0; column < columns; ++column) {
     double sum = 0;
     for (Index chunk = 0; chunk < rows.count(); ++chunk) {
-      sum += partial.data()[chunk * columns + column];
+      sum += static_cast<double>(partial.data()[chunk * columns + column]);
     }
-    const auto at = static_cast<std::size_t>(column);
-    w.norm2[at] = std::max(sum, 1e-30);
-    const double gain = floored((*w.g())[Array::kValue][column]);
-    w.scale[at] = static_cast<Real>(gain / std::sqrt(w.norm2[at]));
+    set_scale(*w.g(), static_cast<std::size_t>(column), sum, w.norm2, w.scale);
   }
 }
 
-double ReferenceBackend::squared_norm(const Weights& weights) {
-  const auto span_of = [&](const Slices& slices, Index size) {
-    const Chunks chunks = {size, kRun};
-    std::vector<double> partial(static_cast<std::size_t>(chunks.count()));
-    pool_.run(chunks.count(), [&](Index chunk, int) {
-      const Real* g = slices[Array::kGradient] + chunks.begin(chunk);
-      // Short float sums, long double ones: exact enough, and vectorised.
-      double total = 0;
-      for (Index i = 0; i < chunks.length(chunk); i += 64) {
-        const Index length = std::min<Index>(64, chunks.length(chunk) - i);
-        total += static_cast<double>(ConstRow(g + i, length).square().sum());
-      }
-      partial[static_cast<std::size_t>(chunk)] = total;
-    });
-    double sum = 0;
-    for (const double part : partial) sum += part;
-    return sum;
-  };
-  double sum = 0;
-  if (const auto* w = dynamic_cast<const ProductWeights*>(&weights)) {
-    if (w->has_gradient) sum += span_of(w->v(), w->shape.elements());
-    if (w->has_gradient && w->g() != nullptr) {
-      for (std::size_t i = 0; i < w->dot.size(); ++i) sum -= w->dot[i] * w->dot[i] / w->norm2[i];
-      sum = std::max(sum, 0.0) + span_of(*w->g(), w->shape.columns());
+void ReferenceBackend::refresh_table(TableWeights& w) {
+  const Index width = w.shape.width;
+  const Chunks rows = row_runs(w.shape.rows, width);
+  pool_.run(rows.count(), [&](Index chunk, int) {
+    for (Index row = rows.begin(chunk); row < rows.end(chunk); ++row) {
+      const double sum = sum_of_squares(w.v()[Array::kValue] + row * width, width);
+      set_scale(*w.g(), static_cast<std::size_t>(row), sum, w.norm2, w.scale);
     }
-    if (w->has_bias_gradient) sum += span_of(*w->b(), w->shape.columns());
-  } else {
-    const auto& t = static_cast<const TableWeights&>(weights);
-    if (t.has_gradient) sum += span_of(t.v(), t.shape.elements());
-    if (t.has_bias_gradient) sum += span_of(*t.b(), t.shape.rows);
+  });
+}
+
+double ReferenceBackend::squared_norm_of(const Slices& slices, Index size) {
+  const Chunks chunks = {size, kRun};
+  std::vector<double> partial(static_cast<std::size_t>(chunks.count()));
+  pool_.run(chunks.count(), [&](Index chunk, int) {
+    partial[static_cast<std::size_t>(chunk)] =
+        sum_of_squares(slices[Array::kGradient] + chunks.begin(chunk), chunks.length(chunk));
+  });
+  double sum = 0;
+  for (const double part : partial) sum += part;
+  return sum;
+}
+
+double ReferenceBackend::squared_norm(const Weights& weights) {
+  if (const auto* w = dynamic_cast<const ProductWeights*>(&weights)) {
+    double sum = 0;
+    if (w->has_gradient) sum += squared_norm_of(w->v(), w->shape.elements());
+    if (w->has_gradient && w->g() != nullptr) {
+      sum = std::max(sum - radial_part(w->dot, w->norm2), 0.0) +
+            squared_norm_of(*w->g(), w->shape.columns());
+    }
+    if (w->has_bias_gradient) sum += squared_norm_of(*w->b(), w->shape.columns());
+    return sum;
   }
+  const auto& w = static_cast<const TableWeights&>(weights);
+  const Index width = w.shape.width;
+  const Chunks rows = row_runs(w.shape.rows, width);
+  std::vector<double> partial(static_cast<std::size_t>(rows.count()));
+  pool_.run(rows.count(), [&](Index chunk, int) {
+    double total = 0;
+    for (Index row = rows.begin(chunk); row < rows.end(chunk); ++row) {
+      if (w.touched[static_cast<std::size_t>(row)] == 0) continue;
+      total += sum_of_squares(w.v()[Array::kGradient] + row * width, width);
+    }
+    partial[static_cast<std::size_t>(chunk)] = total;
+  });
+  double sum = 0;
+  for (const double part : partial) sum += part;
+  if (w.has_gradient && w.g() != nullptr) {
+    sum = std::max(sum - radial_part(w.dot, w.norm2), 0.0) + squared_norm_of(*w.g(), w.shape.rows);
+  }
+  if (w.has_bias_gradient) sum += squared_norm_of(*w.b(), w.shape.rows);
   return sum;
 }
 
 void ReferenceBackend::update(Weights& weights, const UpdateRule& rule) {
-  assert(weights.has_gradient && (weights.b() == nullptr || weights.has_bias_gradient));
-  const auto plain = [&](const Slices& slices, Index size, double decay) {
-    const Chunks chunks = {size, kRun};
-    pool_.run(chunks.count(), [&](Index chunk, int) {
-      const Span span(slices, chunks.begin(chunk), chunks.length(chunk));
-      step(rule, decay, span.g, span);
-    });
-  };
-  if (auto* w = dynamic_cast<ProductWeights*>(&weights)) {
-    if (w->g() != nullptr) {
-      update_normed(*w, rule);
-      plain(*w->g(), w->shape.columns(), rule.matrix_decay);
-    } else {
-      plain(w->v(), w->shape.elements(), rule.matrix_decay);
-    }
-    if (w->b() != nullptr) plain(*w->b(), w->shape.columns(), rule.other_decay);
+  if (auto* product = dynamic_cast<ProductWeights*>(&weights)) {
+    update_product(*product, rule);
   } else {
-    const auto& t = static_cast<const TableWeights&>(weights);
-    plain(t.v(), t.shape.elements(), rule.matrix_decay);
-    if (t.b() != nullptr) plain(*t.b(), t.shape.rows, rule.other_decay);
+    update_table(static_cast<TableWeights&>(weights), rule);
   }
   discard_gradient(weights);
   refresh(weights);
 }
 
-// v under weight norm: its true gradient dw' - v (dw' . v) / |v|^2 is formed row by row.
-void ReferenceBackend::update_normed(ProductWeights& w, const UpdateRule& rule) {
+void ReferenceBackend::update_plain(const Slices& slices, Index size, const UpdateRule& rule,
+                                    double decay) {
+  const Chunks chunks = {size, kRun};
+  pool_.run(chunks.count(), [&](Index chunk, int) {
+    const Span span(slices, chunks.begin(chunk), chunks.length(chunk));
+    step(rule, decay, span.g, span);
+  });
+}
+
+void ReferenceBackend::update_product(ProductWeights& w, const UpdateRule& rule) {
   const Index columns = w.shape.columns();
-  const Chunks rows = {w.shape.taps * w.shape.in, std::max<Index>(1, kRun / columns)};
+  if (!w.has_gradient) {
+    std::fill_n(w.v()[Array::kGradient], w.shape.elements(), Real(0));
+    if (w.g() != nullptr) std::fill_n((*w.g())[Array::kGradient], columns, Real(0));
+    std::fill(w.dot.begin(), w.dot.end(), 0);
+  }
+  if (w.b() != nullptr) {
+    if (!w.has_bias_gradient) std::fill_n((*w.b())[Array::kGradient], columns, Real(0));
+    update_plain(*w.b(), columns, rule, rule.other_decay);
+  }
+  if (w.g() == nullptr) {
+    update_plain(w.v(), w.shape.elements(), rule, rule.matrix_decay);
+    return;
+  }
+  // v under weight norm: its true gradient dw' - v (dw' . v) / |v|^2 is formed row by row.
+  const Chunks rows = row_runs(w.shape.taps * w.shape.in, columns);
   AlignedBuffer share(columns);
   for (Index column = 0; column < columns; ++column) {
     const auto at = static_cast<std::size_t>(column);
@@ -175,11 +171,15 @@ void ReferenceBackend::update_normed(ProductWeights& w, const UpdateRule& rule) 
       step(rule, rule.other_decay, span.g, span);
     }
   });
+  update_plain(*w.g(), columns, rule, rule.matrix_decay);
 }
 
 void ReferenceBackend::discard_gradient(Weights& weights) {
   weights.has_gradient = false;
   weights.has_bias_gradient = false;
+  if (auto* table = dynamic_cast<TableWeights*>(&weights)) {
+    std::fill(table->touched.begin(), table->touched.end(), std::uint8_t{0});
+  }
 }
 
 }  // namespace sluice::kernels::reference

@@ -1,0 +1,66 @@
+#include "src/cli/idle_keys.h"
+
+#include <spdlog/spdlog.h>
+
+#include <string_view>
+
+namespace sluice::cli {
+
+using config::Config;
+
+namespace {
+
+void warn_if(bool idle, std::string_view key, std::string_view why) {
+  if (idle) spdlog::warn("{} does nothing here: {}", key, why);
+}
+
+void warn_of_idle_optimizer_keys(const optim::OptimizerConfig& is) {
+  const optim::OptimizerConfig usual;
+  const bool adam =
+      is.type == optim::OptimizerType::kAdam || is.type == optim::OptimizerType::kAdamw;
+  const std::string_view why = "the optimizer is not sgd or nag";
+  const std::string_view why_adam = "the optimizer is not adam or adamw";
+  warn_if(adam && is.momentum != usual.momentum, "optimizer.momentum", why);
+  warn_if(!adam && is.betas != usual.betas, "optimizer.betas", why_adam);
+  warn_if(!adam && is.eps != usual.eps, "optimizer.eps", why_adam);
+  warn_if(is.weight_decay == 0 && is.decay != usual.decay, "optimizer.decay",
+          "optimizer.weight_decay is 0");
+}
+
+void warn_of_idle_schedule_keys(const optim::ScheduleConfig& is) {
+  using optim::ScheduleType;
+  const optim::ScheduleConfig usual;
+  const bool steps = is.type == ScheduleType::kSteps, plateau = is.type == ScheduleType::kPlateau;
+  warn_if(is.type == ScheduleType::kConstant && is.min_lr != usual.min_lr, "schedule.min_lr",
+          "the schedule is constant");
+  warn_if(!steps && !plateau && is.factor != usual.factor, "schedule.factor",
+          "the schedule is neither steps nor plateau");
+  warn_if(!plateau && is.patience != usual.patience, "schedule.patience",
+          "the schedule is not plateau");
+  warn_if(!steps && is.milestones != usual.milestones, "schedule.milestones",
+          "the schedule is not steps");
+}
+
+void warn_of_idle_output_keys(const model::OutputConfig& is) {
+  const model::OutputConfig usual;
+  const bool adaptive = is.type == model::OutputType::kAdaptive;
+  const std::string_view why = "model.output.type is not adaptive";
+  warn_if(!adaptive && is.cutoffs != usual.cutoffs, "model.output.cutoffs", why);
+  warn_if(!adaptive && is.tail_div != usual.tail_div, "model.output.tail_div", why);
+}
+
+}  // namespace
+
+void warn_of_idle_keys(const Config& config) {
+  const text::TokenizerConfig& tokenizer = config.tokenizer;
+  const bool bytes = tokenizer.type == text::TokenizerType::kByte;
+  warn_if(bytes && tokenizer.vocab_size, "tokenizer.vocab_size", "bytes are always 256");
+  warn_if(bytes && tokenizer.min_count > 1, "tokenizer.min_count", "bytes are always 256");
+  warn_if(config.data.unk_in_text && tokenizer.type != text::TokenizerType::kWord,
+          "data.unk_in_text", "only the word tokenizer has an unknown word in the text");
+  warn_of_idle_optimizer_keys(config.optimizer);
+  warn_of_idle_schedule_keys(config.schedule);
+  warn_of_idle_output_keys(config.model.output);
+}
+
+}  // namespace sluice::cli
