@@ -79,6 +79,15 @@ refuses 2 '^error: model\.norm: .*expected "weight", found "none"' \
   train --init runs/a --train other.txt --out new --set model.norm=none
 refuses 73 'runs/b: exists' train --init runs/a --train other.txt --out runs/b
 
+# "auto" cutoffs are those with which the model began, in a resume and for --init.
+succeeds train tiny.json --out runs/cut --max-steps 2 --set 'model.output.cutoffs=[10]'
+succeeds train tiny.json --resume --out runs/cut --max-steps 3
+grep -q '"cutoffs": \[10\]' runs/cut/config.json || fail "resume: cutoffs: $(cat runs/cut/config.json)"
+succeeds train tiny.json --init runs/cut --out runs/cut2 --max-steps 2
+grep -q '"cutoffs": \[10\]' runs/cut2/config.json || fail "init: cutoffs: $(cat runs/cut2/config.json)"
+refuses 2 '^error: model\.output\.cutoffs\b' train tiny.json --resume --out runs/cut \
+  --set 'model.output.cutoffs=[11]'
+
 # --- average
 succeeds average runs/a/best.safetensors runs/b ten.safetensors --out mean.safetensors
 [ "$(cat "$out")" = mean.safetensors ] || fail "average prints: $(cat "$out")"
