@@ -12,6 +12,8 @@ std::span<const Command> commands() {
               "sluice eval runs/shakespeare data/shakespeare/valid.txt", set_up_eval},
       Command{"generate", "text that a model writes",
               "sluice generate runs/shakespeare --prompt ROMEO: -n 300", set_up_generate},
+      Command{"average", "one model from the mean of the weights of several",
+              "sluice average runs/shakespeare --out average.safetensors", set_up_average},
       Command{"info", "what a model, run, token file or config holds",
               "sluice info --config gcnn-14", set_up_info},
       Command{"config check", "reads a config and says what is wrong with it",

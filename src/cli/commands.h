@@ -42,6 +42,7 @@ std::span<const Command> commands();
 Action set_up_train(CLI::App& command);
 Action set_up_eval(CLI::App& command);
 Action set_up_generate(CLI::App& command);
+Action set_up_average(CLI::App& command);
 Action set_up_info(CLI::App& command);
 Action set_up_config_check(CLI::App& command);
 Action set_up_config_dump(CLI::App& command);

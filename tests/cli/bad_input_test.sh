@@ -43,6 +43,10 @@ train_with 2 'schedule\.milestones\.0: .*expected above 0\.1, found 0\.05' sched
 train_with 2 'schedule\.milestones\.0: out of range' schedule.type=steps 'schedule.milestones=[1]'
 train_with 2 'schedule\.factor: out of range' schedule.type=plateau schedule.factor=1
 train_with 2 'schedule\.patience: ' schedule.type=plateau schedule.patience=-1
+train_with 2 'train\.ema_decay: out of range' train.ema_decay=1
+train_with 2 'train\.early_stop_evals: ' train.early_stop_evals=0
+train_with 2 'optimizer\.type: unknown name .*did you mean "adam"' optimizer.type=adan
+train_with 2 'schedule\.type: unknown name .*inverse_sqrt' schedule.type=noam
 sed 's/"lr"/"lrr"/' tiny.json >mistyped.json
 refuses 2 'mistyped\.json: line [0-9]+: optimizer\.lrr: .*did you mean "lr"' train mistyped.json
 sed 's/"lr": 0.01/"lr": 0.01, "lr": 0.02/' tiny.json >twice.json
@@ -58,6 +62,10 @@ done
 refuses 66 '^error: missing\.json: ' train missing.json
 refuses 66 '^error: \./\.: ' train ./.
 refuses 2 '--max-steps' train tiny.json --max-steps 0
+refuses 2 '--stop-after' train tiny.json --stop-after 0
+refuses 2 '--stop-after' train tiny.json --stop-after soon
+refuses 2 '--resume and --init' train --resume --init new --out new
+refuses 66 '^error: missing: ' train tiny.json --init missing --out new
 refuses 2 '--out: ' train tiny.json --out ''
 refuses 2 'data\.train\.0: empty' train tiny.json --train ''
 refuses 2 '--resume and --overwrite' train tiny.json --out new --resume --overwrite
@@ -102,6 +110,13 @@ cp -a runs/a runs/whole
 refuses 73 'runs/a: .*sluice train --resume --out runs/a$' train tiny.json --out runs/a
 refuses 2 '^error: optimizer\.lr: cannot change' train --resume --out runs/a --set optimizer.lr=1
 refuses 2 '^error: model\.embedding_dim: ' train --resume --out runs/a --set model.embedding_dim=5
+refuses 2 '^error: train\.ema_decay: .*expected 0.0, found 0.5' train --resume --out runs/a \
+  --set train.ema_decay=0.5
+refuses 2 '^error: schedule\.type: .*expected "cosine", found "plateau"' train --resume --out runs/a \
+  --set schedule.type=plateau
+refuses 2 '^error: model\.embedding_dim: not that of --init runs/a/best' train tiny.json --out new \
+  --init runs/a --set model.embedding_dim=5
+refuses 2 'data\.train: no training text' train --init runs/a --out new
 refuses 2 '^error: train\.seed: ' train --resume --out runs/a --seed 9
 refuses 2 'unknown key' train --resume --out runs/a --set train.max_stepz=9
 cp train.txt kept.txt
@@ -152,10 +167,14 @@ rm -r runs/pair-*
 best=runs/a/best.safetensors
 last=$(ls runs/a/checkpoints/*.safetensors | tail -n 1)
 size=$(stat -c %s $best)
-for command in eval generate info; do
-  case $command in eval) more=valid.txt ;; *) more= ;; esac
-  # shellcheck disable=SC2086  # nothing or one name
-  refuses_model() { refuses "$1" "$2" $command "$3" $more; }
+for command in eval generate info average init; do
+  case $command in
+    eval) arguments=(eval MODEL valid.txt) ;;
+    average) arguments=(average runs/a MODEL --out new) ;;
+    init) arguments=(train tiny.json --out new --init MODEL) ;;
+    *) arguments=($command MODEL) ;;
+  esac
+  refuses_model() { refuses "$1" "$2" "${arguments[@]/#MODEL/$3}"; }
   refuses_model 66 'missing' missing.safetensors
   refuses_model 66 'notes: not a run' notes
   refuses_model 65 'train\.txt' train.txt
@@ -177,7 +196,9 @@ header = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
 open("foreign.safetensors", "wb").write(struct.pack("<Q", len(header)) + header + bytes(4))
 PY
   refuses_model 65 'foreign\.safetensors: not a (Sluice model|token file)' foreign.safetensors
-  refuses 2 '--which: expected best or last, found "nonsense"' $command runs/a $more --which nonsense
+  case $command in average | init) continue ;; esac
+  refuses 2 '--which: expected best or last, found "nonsense"' "${arguments[@]/#MODEL/runs/a}" \
+    --which nonsense
 done
 cp "$(find "$scratch/cache/sluice" -type f | head -n 1)" tokens.safetensors
 refuses 65 'not a Sluice model' eval tokens.safetensors valid.txt
@@ -191,6 +212,16 @@ refuses 66 'missing\.txt' generate runs/a --prompt-file missing.txt
 refuses 2 'expected one of them' generate runs/a --prompt a --prompt-file train.txt
 refuses 2 '--temperature' generate runs/a --temperature -1
 refuses 2 '--top-p' generate runs/a --top-p 0
+
+# --- Averages.
+refuses 73 'best\.safetensors: exists; --overwrite' average runs/a --out $best
+refuses 2 '--out: expected the file of the new model, found none' average runs/a
+refuses 2 'two or more models, found 1' average $best --out new
+refuses 65 'not a Sluice model' average runs/a tokens.safetensors --out new
+refuses 74 '' average runs/a --out notes --overwrite
+succeeds train tiny.json --out runs/deep --max-steps 1 --set model.blocks.0.repeat=3
+refuses 65 'deep/best\.safetensors: model\.blocks\.0\.repeat: .*expected 2, found 3' \
+  average runs/a runs/deep/best.safetensors --out new
 
 # Resuming from damage: only when no checkpoint is whole.
 mkdir runs/bad && cp -a runs/a/. runs/bad/

@@ -146,6 +146,40 @@ done
 [ $interruptions -ge $interruptions_wanted ] || fail "only $interruptions interruptions"
 echo "$interruptions interruptions in $chains chains"
 
+# --- Every optimiser and schedule, averages and accumulation, through chains of --stop-after.
+# variant NAME SETTING...: a chain of short processes, each an eighth of the run or less, against a
+# run in one go.
+stops=0
+variant() {
+  local name=$1 arguments=(--max-steps 140) stops_before=$stops longest=$((milliseconds / 20 + 1))
+  shift
+  for setting in "$@"; do arguments+=(--set "$setting"); done
+  succeeds train adamw.json "${arguments[@]}" --out whole-$name
+  run "$sluice" train adamw.json "${arguments[@]}" --out parts-$name --stop-after 0.00001
+  for _ in $(seq 40); do
+    [ $code = 75 ] || break
+    stops=$((stops + 1))
+    run "$sluice" train --resume --out parts-$name --threads $((RANDOM % 2 + 1)) \
+      --stop-after "$(printf '0.%03d' $((longest / 3 + RANDOM % longest % 600 + 1)))"
+  done
+  [ $code = 75 ] && run "$sluice" train --resume --out parts-$name
+  [ $code = 0 ] || fail "$name: exit $code: $(cat "$err")"
+  [ $((stops - stops_before)) -ge 2 ] || fail "$name: only $((stops - stops_before)) stops"
+  same_run parts-$name whole-$name
+}
+variant sgd optimizer.type=sgd optimizer.lr=0.3 schedule.type=linear schedule.min_lr=0.01
+variant nag optimizer.type=nag optimizer.lr=3 optimizer.clip_norm=0 schedule.type=plateau \
+  schedule.patience=0 train.ema_decay=0.9 train.early_stop_evals=40
+variant adam optimizer.type=adam schedule.type=inverse_sqrt train.accumulate_steps=3
+variant adamw schedule.type=steps 'schedule.milestones=[0.3,0.6]' train.ema_decay=0.99 \
+  train.accumulate_steps=1
+variant constant optimizer.type=sgd optimizer.momentum=0 schedule.type=constant train.ema_decay=0.5
+variant early optimizer.lr=0.2 schedule.type=plateau schedule.patience=1 train.early_stop_evals=3
+grep -q 'no improvement in .* validations: lr' whole-nag/train.log || fail "nag: no plateau"
+grep -q 'no improvement in .* validations: lr' whole-early/train.log || fail "early: no plateau"
+grep -q '^.*early stop at step' whole-early/train.log || fail "early: no early stop"
+echo "$stops stops"
+
 # --- A finished run says so again.
 succeeds train --resume --out chain-0
 [ "$(cat "$out")" = chain-0/best.safetensors ] || fail "finished: $(cat "$out")"
