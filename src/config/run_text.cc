@@ -50,16 +50,14 @@ void resolve_cutoffs(Config& config, const RunText& text,
   // In the order of model ids.
   std::vector<std::uint64_t> counts = text.train.frequencies();
   std::sort(counts.begin(), counts.end(), std::greater<>());
-  const model::CutoffShape shape = {
-      .width = model::output_width(config.model),
-      .tail_div = output.tail_div,
-      .tokens = config.data.batch_size * config.data.tokens_per_sample};
+  const model::CutoffShape shape = {.width = model::output_width(config.model),
+                                    .tail_div = output.tail_div};
   output.cutoffs = model::choose_cutoffs(shape, counts);
   const double whole = model::adaptive_cost(shape, counts, {});
   const double cost = model::adaptive_cost(shape, counts, *output.cutoffs);
   if (output.cutoffs->empty()) return;  // a softmax over all words costs least
   note(fmt::format(
-      "cutoffs: {} of {} words, by the cost model {:.1f} times cheaper than a whole softmax; "
+      "cutoffs: {} of {} words, in the cost model {:.1f} times cheaper than a whole softmax; "
       "model.output.cutoffs sets others",
       fmt::join(*output.cutoffs, ", "), counts.size(), whole / cost));
 }

@@ -1,5 +1,6 @@
 #include "sluice/model/gated_conv_lm.h"
 
+#include <algorithm>
 #include <cassert>
 #include <cmath>
 
@@ -50,39 +51,39 @@ std::unique_ptr<nn::Product> make_output_projection(const ModelConfig& config,
       config.norm == Norm::kWeight);
 }
 
-nn::SoftmaxShape softmax_shape(const ModelConfig& config, Index vocabulary) {
-  check_output(config, vocabulary);
-  nn::SoftmaxShape shape;
-  shape.width = output_width(config);
-  shape.words = vocabulary;
-  if (config.output.type == OutputType::kAdaptive) {
-    if (!config.output.cutoffs) {
-      throw Error(ExitCode::kUsage,
-                  "model.output.cutoffs: \"auto\" needs a text to choose from (expected a list)");
-    }
-    shape.cutoffs = *config.output.cutoffs;
-    shape.tail_div = config.output.tail_div;
-  }
-  if (shape.cutoffs.empty()) {
-    shape.bias = config.output.bias && !config.output.tied;
-    // The two-layer form is weight-normed throughout (fairseq's fc2 and fc3).
-    shape.weight_norm =
-        config.norm == Norm::kWeight && config.output.projection.has_value() && !config.output.tied;
-  }
-  return shape;
-}
-
 nn::Table make_embedding(const ModelConfig& config, Index vocabulary, nn::ParameterStore& store) {
   const ParameterScope output(store, "output");
-  const OutputConfig& out = config.output;
-  const bool whole = out.type == OutputType::kSoftmax || (out.cutoffs && out.cutoffs->empty());
-  const bool has_bias = out.tied && out.bias && whole;
+  const bool has_bias = config.output.tied && softmax_shape(config, vocabulary).bias;
   return nn::Table(ParameterScope(store, "embedding"),
                    {.rows = vocabulary, .width = config.embedding_dim},
                    has_bias ? &output : nullptr);
 }
 
 }  // namespace
+
+nn::SoftmaxShape softmax_shape(const ModelConfig& config, Index vocabulary) {
+  check_output(config, vocabulary);
+  const OutputConfig& output = config.output;
+  nn::SoftmaxShape shape;
+  shape.width = output_width(config);
+  shape.words = vocabulary;
+  if (output.type == OutputType::kAdaptive) {
+    if (!output.cutoffs) {
+      throw Error(ExitCode::kUsage,
+                  "model.output.cutoffs: not known without a text (expected a list of word counts, "
+                  "found \"auto\"); give one, e.g. --set model.output.cutoffs=[2000,10000], or [] "
+                  "for a whole softmax");
+    }
+    shape.cutoffs = *output.cutoffs;
+    shape.tail_div = output.tail_div;
+  }
+  if (shape.cutoffs.empty()) {
+    shape.bias = output.bias;
+    // The two-layer form is weight-normed throughout (fairseq's fc2 and fc3).
+    shape.weight_norm = config.norm == Norm::kWeight && output.projection && !output.tied;
+  }
+  return shape;
+}
 
 GatedConvLm::GatedConvLm(const ModelConfig& config, Index vocabulary, kernels::Backend& backend,
                          kernels::ArraySet arrays)
@@ -189,6 +190,11 @@ void GatedConvLm::forward_hidden(std::span<const int> inputs, State& state) cons
     throw Error(ExitCode::kInternal, "batch: expected {} inputs, found {}", state.map().tokens(),
                 inputs.size());
   }
+  const auto bad = std::find_if(inputs.begin(), inputs.end(),
+                                [&](int id) { return id < 0 || id >= vocabulary(); });
+  if (bad != inputs.end()) {
+    throw Error(ExitCode::kInternal, "batch: input {} (expected 0 to {})", *bad, vocabulary() - 1);
+  }
   Junction& first = state.boundaries_.front();
   if (input_projection_ == nullptr) {
     backend().embed(embedding_.weights(), inputs, first);
@@ -209,6 +215,12 @@ Loss GatedConvLm::forward(std::span<const int> inputs, std::span<const int> targ
                           State& state) const {
   if (targets.size() != inputs.size()) {
     throw Error(ExitCode::kInternal, "batch: {} inputs, {} targets", inputs.size(), targets.size());
+  }
+  const auto beyond = std::find_if(targets.begin(), targets.end(),
+                                   [&](int id) { return id < -1 || id >= vocabulary(); });
+  if (beyond != targets.end()) {
+    throw Error(ExitCode::kInternal, "batch: target {} (expected -1 to {})", *beyond,
+                vocabulary() - 1);
   }
   forward_hidden(inputs, state);
   output_.forward(*state.output_, targets, state.nats_, state.softmax_);

@@ -5,24 +5,10 @@
 #include <numeric>
 #include <utility>
 
-#include "sluice/base/error.h"
+#include "sluice/model/gated_conv_lm.h"
 
 namespace sluice::model {
 namespace {
-
-// Ends of the head and of each tail, the vocabulary's own end included.
-std::vector<Index> cluster_ends(const OutputConfig& output, Index vocabulary) {
-  if (!output.cutoffs) {
-    throw Error(
-        ExitCode::kUsage,
-        "model.output.cutoffs: not known without a text (expected a list of word counts, "
-        "found \"auto\"); give one, e.g. --set model.output.cutoffs=[2000,10000], or [] for a "
-        "whole softmax");
-  }
-  std::vector<Index> ends = *output.cutoffs;
-  ends.push_back(vocabulary);
-  return ends;
-}
 
 class Builder {
  public:
@@ -72,45 +58,36 @@ class Builder {
   }
 
   void add_output(Index width) {
-    const OutputConfig& output = config_.output;
-    const bool must_project = output.tied && width != config_.embedding_dim;
-    if (output.projection || must_project) {
-      const Index projected = output.projection.value_or(config_.embedding_dim);
-      add_product(
-          {.name = "output_projection", .part = Part::kOutput, .in = width, .out = projected});
-      width = projected;
+    if (has_output_projection(config_)) {
+      add_product({.name = "output_projection",
+                   .part = Part::kOutput,
+                   .in = width,
+                   .out = output_width(config_)});
     }
-    // An empty list of cutoffs is a whole softmax.
-    const bool whole = output.cutoffs && output.cutoffs->empty();
-    if (output.type == OutputType::kAdaptive && !whole) return add_adaptive(width);
-    SummaryRow row = table("output", width, vocabulary_, -1);
-    if (output.tied) row.parameters = 0;
-    // fairseq's two-layer form has its second layer weight-normed as well.
-    const bool normed = output.projection && config_.norm == Norm::kWeight && !output.tied;
-    row.parameters += (normed ? vocabulary_ : 0) + (output.bias ? vocabulary_ : 0);
+    const nn::SoftmaxShape shape = softmax_shape(config_, vocabulary_);
+    if (shape.tails() > 0) return add_adaptive(shape);
+    SummaryRow row = table("output", shape.width, shape.words, -1);
+    if (config_.output.tied) row.parameters = 0;
+    row.parameters += (shape.weight_norm ? shape.words : 0) + (shape.bias ? shape.words : 0);
     rows_.push_back(row);
   }
 
   // Head: the first words and a slot for each tail; tails: narrowed, then a table. No biases.
-  void add_adaptive(Index width) {
-    const OutputConfig& output = config_.output;
-    const std::vector<Index> ends = cluster_ends(output, vocabulary_);
-    const Index tails = static_cast<Index>(ends.size()) - 1;
-    SummaryRow head = table("output.head", width, ends[0] + tails, -1);
-    if (output.tied) {
+  void add_adaptive(const nn::SoftmaxShape& shape) {
+    const bool tied = config_.output.tied;
+    SummaryRow head = table("output.head", shape.width, shape.tail_begin(0) + shape.tails(), -1);
+    if (tied) {
       head.name = "output.clusters";
-      head.parameters = tails * width;
+      head.parameters = shape.tails() * shape.width;
     }
     rows_.push_back(head);
-    Index narrow = width;
-    for (Index tail = 0; tail < tails; ++tail) {
-      const auto at = static_cast<std::size_t>(tail);
-      narrow /= output.tail_div;
+    for (Index tail = 0; tail < shape.tails(); ++tail) {
       const std::string name = fmt::format("output.tails.{}", tail);
       const int number = static_cast<int>(tail);
-      rows_.push_back(table(name + ".projection", width, narrow, number));
-      SummaryRow words = table(name, narrow, ends[at + 1] - ends[at], number);
-      if (output.tied) words.parameters = 0;
+      const Index narrow = shape.tail_width(tail);
+      rows_.push_back(table(name + ".projection", shape.width, narrow, number));
+      SummaryRow words = table(name, narrow, shape.tail_end(tail) - shape.tail_begin(tail), number);
+      if (tied) words.parameters = 0;
       rows_.push_back(words);
     }
   }

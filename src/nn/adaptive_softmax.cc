@@ -79,14 +79,14 @@ void AdaptiveSoftmax::wire(Workspace& workspace, Junction& in, Cache& cache,
   if (workspace.training()) cache.tape = backend().softmax_tape();
   if (tails_.empty()) return;
   in.ddropped = workspace.gradient(shape_.width, Workspace::Gradient::kStream, turn);
+  cache.selection.source = workspace.map();
+  const auto make = [&](Index channels, Form form) {
+    return workspace.selected(cache.selection, channels, form);
+  };
+  cache.gathered = make(shape_.width, Form::kOperand);
   for (const Tail& tail : tails_) {
     TailCache& memory = cache.tails.emplace_back();
-    memory.selection.source = workspace.map();
     const Index width = tail.projection->shape().out;
-    const auto make = [&](Index channels, Form form) {
-      return workspace.selected(memory.selection, channels, form);
-    };
-    memory.gathered = make(shape_.width, Form::kOperand);
     memory.hidden.producer = &tail.projection->weights();
     memory.hidden.dropped = make(width, Form::kOperand);
     if (!workspace.training()) continue;
@@ -98,7 +98,7 @@ void AdaptiveSoftmax::wire(Workspace& workspace, Junction& in, Cache& cache,
 void AdaptiveSoftmax::assign(std::span<const int> targets, Cache& cache) const {
   cache.targets.assign(targets.begin(), targets.end());
   for (TailCache& tail : cache.tails) {
-    tail.selection.tokens.clear();
+    tail.tokens.clear();
     tail.targets.clear();
   }
   if (tails_.empty()) return;
@@ -110,14 +110,15 @@ void AdaptiveSoftmax::assign(std::span<const int> targets, Cache& cache) const {
     const auto tail = above - shape_.cutoffs.begin() - 1;
     TailCache& memory = cache.tails[static_cast<std::size_t>(tail)];
     cache.targets[token] = static_cast<int>(first + tail);
-    memory.selection.tokens.push_back(static_cast<Index>(token));
+    memory.tokens.push_back(static_cast<Index>(token));
     memory.targets.push_back(static_cast<int>(word - shape_.tail_begin(tail)));
   }
 }
 
-void AdaptiveSoftmax::project(const Junction& in, std::size_t tail, TailCache& cache) const {
+void AdaptiveSoftmax::select(const Junction& in, std::span<const Index> tokens,
+                             Cache& cache) const {
+  cache.selection.tokens.assign(tokens.begin(), tokens.end());
   backend().gather(*in.dropped, *cache.gathered);
-  backend().conv_forward(*cache.gathered, tails_[tail].projection->weights(), cache.hidden);
 }
 
 void AdaptiveSoftmax::forward(const Junction& in, std::span<const int> targets,
@@ -127,12 +128,13 @@ void AdaptiveSoftmax::forward(const Junction& in, std::span<const int> targets,
   for (std::size_t i = 0; i < tails_.size(); ++i) {
     TailCache& tail = cache.tails[i];
     if (tail.targets.empty()) continue;
-    project(in, i, tail);
+    select(in, tail.tokens, cache);
+    backend().conv_forward(*cache.gathered, tails_[i].projection->weights(), tail.hidden);
     tail.nats.resize(tail.targets.size());
     backend().softmax_forward(*tail.hidden.dropped, {&tails_[i].words, 1}, tail.targets, tail.nats,
                               tail.tape.get());
     for (std::size_t row = 0; row < tail.nats.size(); ++row) {
-      nats[static_cast<std::size_t>(tail.selection.tokens[row])] += tail.nats[row];
+      nats[static_cast<std::size_t>(tail.tokens[row])] += tail.nats[row];
     }
   }
 }
@@ -142,9 +144,10 @@ void AdaptiveSoftmax::backward(Junction& in, Cache& cache) const {
     TailCache& tail = cache.tails[i];
     if (tail.targets.empty()) continue;
     kernels::Weights& projection = tails_[i].projection->weights();
+    select(in, tail.tokens, cache);
     backend().softmax_backward(*tail.tape, *tail.hidden.dropped, tail.targets,
                                {&tails_[i].words, 1}, tail.hidden, Into::kClose);
-    backend().conv_backward_weights(*tail.gathered, *tail.hidden.dz, projection);
+    backend().conv_backward_weights(*cache.gathered, *tail.hidden.dz, projection);
     backend().conv_backward_data(*tail.hidden.dz, projection, in, Into::kDropped);
   }
   backend().softmax_backward(*cache.tape, *in.dropped, cache.targets, head_words_, in,
@@ -170,10 +173,10 @@ void AdaptiveSoftmax::log_probabilities(const Junction& in, std::span<const Inde
   }
   std::vector<Index> all(tokens.size());
   for (std::size_t row = 0; row < all.size(); ++row) all[row] = static_cast<Index>(row);
+  select(in, tokens, cache);
   for (std::size_t i = 0; i < tails_.size(); ++i) {
     TailCache& tail = cache.tails[i];
-    tail.selection.tokens.assign(tokens.begin(), tokens.end());
-    project(in, i, tail);
+    backend().conv_forward(*cache.gathered, tails_[i].projection->weights(), tail.hidden);
     const auto size = static_cast<std::size_t>(tails_[i].words.size());
     const auto begin = static_cast<std::size_t>(shape_.cutoffs[i]);
     part.resize(tokens.size() * size);

@@ -97,6 +97,13 @@ TEST_CASE("gate_statistics: nothing where nothing opens, or nothing was saved", 
     junction.gate = gate;
     CHECK(backend->gate_statistics(junction).units == 0);
   }
+  // Saves both halves, but neither opens the other.
+  const auto saved = backend->activations(kMap, 2 * kChannels, Form::kSaved);
+  junction.saved = saved.get();
+  junction.gate = Gate::kBilinear;
+  CHECK(backend->gate_statistics(junction).units == 0);
+  junction.gate = Gate::kGlu;
+  CHECK(backend->gate_statistics(junction).units > 0);
 }
 
 TEST_CASE("openness: of one unit, from what each gate saves", "[kernels]") {

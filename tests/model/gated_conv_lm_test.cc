@@ -168,8 +168,23 @@ TEST_CASE("GatedConvLm: training gives the same bits with 1, 2 and 3 threads", "
                                               {.kernel = 3, .channels = 40, .dilation = 2},
                                               {.kernel = 1, .channels = 144}})});
     vocabulary = 700, sequences = 3, time = 110;
+    SECTION("whole softmax") {}
+    SECTION("two-layer softmax") { config.output.projection = 50; }
+    SECTION("adaptive softmax, tails over several chunks") {
+      config.gate = kernels::Gate::kSwiglu;
+      config.output.type = OutputType::kAdaptive;
+      config.output.cutoffs = {80, 300};
+    }
+    SECTION("tied adaptive softmax") {
+      config.gate = kernels::Gate::kGtu;
+      config.output.type = OutputType::kAdaptive;
+      config.output.cutoffs = {80, 300};
+      config.output.tail_div = 1;
+      config.output.tied = true;
+    }
   }
   config.dropout = testing::all_dropout(0.2);
+  config.dropout.tail = 0.1;
   const Trained one = train(config, vocabulary, sequences, time, kind, 1);
   CHECK(std::isfinite(one.nats.back()));
   CHECK(one == train(config, vocabulary, sequences, time, kind, 2));

@@ -1,4 +1,7 @@
 #include <catch2/catch.hpp>
+#include <cmath>
+#include <functional>
+#include <numbers>
 
 #include "sluice/nn/gated_layer.h"
 #include "tests/support/backends.h"
@@ -135,6 +138,39 @@ TEST_CASE("GatedLayer: every gate has right gradients, with and without weight n
             << " against " << worst.numeric);
   CHECK(worst.largest > 0.01);
   CHECK(worst.error <= 1e-6);
+}
+
+TEST_CASE("initial_gain: passes the mean square on, or makes up for the slope", "[nn]") {
+  using kernels::Gate;
+  // E[f(z)^2], z ~ N(0, variance), by the trapezoidal rule.
+  const auto mean_square = [](double variance, const std::function<double(double)>& f) {
+    constexpr int kSteps = 4000;
+    double sum = 0;
+    for (int i = 0; i <= kSteps; ++i) {
+      const double x = 10 * (2.0 * i / kSteps - 1);
+      sum += std::pow(f(std::sqrt(variance) * x), 2) * std::exp(-x * x / 2);
+    }
+    return sum * (20.0 / kSteps) / std::sqrt(2 * std::numbers::pi);
+  };
+  const auto value = [](double b) { return b; };
+  const auto relu = [](double b) { return std::max(b, 0.0); };
+  const auto silu = [](double b) { return b / (1 + std::exp(-b)); };
+  const auto gelu = [](double b) { return b * std::erfc(-b / std::numbers::sqrt2) / 2; };
+  const auto passes = [&](Gate gate, const std::function<double(double)>& f) {
+    const double gain = initial_gain(gate);
+    const double first = is_paired(gate) ? gain : 1;
+    return first * mean_square(gain, f);
+  };
+  CHECK(passes(Gate::kLinear, value) == Approx(1).epsilon(1e-3));
+  CHECK(passes(Gate::kBilinear, value) == Approx(1).epsilon(1e-3));
+  CHECK(passes(Gate::kRelu, relu) == Approx(1).epsilon(1e-3));
+  CHECK(passes(Gate::kReglu, relu) == Approx(1).epsilon(1e-3));
+  CHECK(passes(Gate::kSwiglu, silu) == Approx(1).epsilon(1e-3));
+  CHECK(passes(Gate::kGeglu, gelu) == Approx(1).epsilon(1e-3));
+  // A gate that is half open halves what it lets through.
+  CHECK(initial_gain(Gate::kGlu) == 4);
+  CHECK(initial_gain(Gate::kGtu) == 4);
+  CHECK(initial_gain(Gate::kTanh) == 1);
 }
 
 }  // namespace sluice::nn

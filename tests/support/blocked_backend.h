@@ -8,7 +8,7 @@ namespace sluice::testing {
 
 // A second backend, to prove that no layer looks into memory: naive loops on layouts that share
 // nothing with the reference. Activations: [sequence][block of 3 channels][row][3], saved values:
-// a and sigma(b) side by side per channel; products: [column][tap, newest first][in, padded];
+// those of a channel side by side; products: [column][tap, newest first][in, padded];
 // tables: [block of 3][row][3]. All padding holds NaN.
 std::unique_ptr<kernels::Backend> make_blocked_backend();
 

@@ -22,17 +22,26 @@ std::string rare_words() {
   return text;
 }
 
-void prepare(TinyRun& run, kernels::RowUpdates updates, bool adaptive) {
+struct Case {
+  std::string name;
+  bool adaptive = false, tied = false;
+  double ema_decay = 0;
+  Index accumulate_steps = 1;
+};
+
+void prepare(TinyRun& run, kernels::RowUpdates updates, const Case& c) {
   run.backend = kernels::make_reference_backend(run.pool, updates);
   run.train_text = rare_words();
   run.config.tokenizer.type = text::TokenizerType::kWord;
   run.config.optimizer.momentum = 0.9;
   run.config.optimizer.weight_decay = 1e-3;
-  if (adaptive) {
-    run.config.model.output.type = model::OutputType::kAdaptive;
-    run.config.model.output.cutoffs = {20, 100};
-    run.config.model.output.tail_div = 2;
-  }
+  run.config.train.ema_decay = c.ema_decay;
+  run.config.train.accumulate_steps = c.accumulate_steps;
+  run.config.model.output.tied = c.tied;
+  run.config.model.output.type =
+      c.adaptive ? model::OutputType::kAdaptive : model::OutputType::kSoftmax;
+  run.config.model.output.cutoffs = {20, 100};
+  run.config.model.output.tail_div = c.tied ? 1 : 2;
   run.config.train.max_steps = 1000;
   run.config.train.eval_every = 300;
   run.config.train.save_every = 450;
@@ -44,16 +53,19 @@ void prepare(TinyRun& run, kernels::RowUpdates updates, bool adaptive) {
 
 TEST_CASE("Trainer: lazy rows give the bits of dense ones over 1,000 steps with resumes",
           "[train]") {
-  const bool adaptive = GENERATE(false, true);
+  const Case c = GENERATE(Case{"whole"}, Case{"adaptive", true}, Case{"tied adaptive", true, true},
+                          Case{"averages", true, false, 0.9},
+                          Case{"tied averages, accumulated", true, true, 0.9, 2});
+  INFO(c.name);
   TinyRun dense;
-  prepare(dense, kernels::RowUpdates::kDense, adaptive);
+  prepare(dense, kernels::RowUpdates::kDense, c);
   RunDirectory whole = RunDirectory::open_new(dense.folder / "run", false);
   const auto expected = dense.new_model();
   Trainer uninterrupted = dense.trainer(*expected, whole);
   uninterrupted.run();
 
   TinyRun lazy;
-  prepare(lazy, kernels::RowUpdates::kLazy, adaptive);
+  prepare(lazy, kernels::RowUpdates::kLazy, c);
   RunDirectory directory = RunDirectory::open_new(lazy.folder / "run", false);
   auto model = lazy.new_model();
   TrainState state;
@@ -72,6 +84,10 @@ TEST_CASE("Trainer: lazy rows give the bits of dense ones over 1,000 steps with 
   CHECK(resumes >= 7);
   for (const Array array : {Array::kValue, Array::kState0}) {
     CHECK(read_all(model->parameters(), array) == read_all(expected->parameters(), array));
+  }
+  if (c.ema_decay > 0) {
+    CHECK(read_all(model->parameters(), Array::kAverage) ==
+          read_all(expected->parameters(), Array::kAverage));
   }
   CHECK(state.best_loss == uninterrupted.state().best_loss);
   CHECK(state.last_grad_norm == uninterrupted.state().last_grad_norm);

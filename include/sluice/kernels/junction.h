@@ -19,8 +19,8 @@ namespace sluice::kernels {
 //   dresidual = d,  dz = s * gate'(z) d
 //
 // where the bias gradients of both producers are added on the way. Null pointers are parts that a
-// junction does not have. Wired in nn/residual_block and GatedConvLm::State, owned by the
-// batch in flight, never shared between threads.
+// junction does not have. Wired in nn/residual_block, nn/adaptive_softmax and GatedConvLm::State,
+// owned by the batch in flight, never shared between threads.
 struct Junction {
   Weights* producer = nullptr;           // whose bias and scale turn the product into z
   Weights* residual_producer = nullptr;  // the same for a projected residual

@@ -8,11 +8,11 @@
 
 namespace sluice::model {
 
-// What the choice of cutoffs depends on besides the counts of the words.
+// What the choice of cutoffs depends on besides the counts of the words. Not the batch: runs that
+// differ in it alone shall have the same network.
 struct CutoffShape {
   Index width = 0;     // d: channels that the softmax reads
   Index tail_div = 4;  // tail i has width d_i = floor(d / tail_div^(i+1))
-  Index tokens = 0;    // B: targets in one batch
 };
 
 // Estimated cost of one training step of an adaptive softmax, in logits of full width:

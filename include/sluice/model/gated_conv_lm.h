@@ -19,6 +19,10 @@ struct Loss {
   Index targets = 0;
 };
 
+// The softmax that a config describes. Error kUsage when it does not fit the vocabulary, or its
+// cutoffs are yet to be chosen.
+nn::SoftmaxShape softmax_shape(const ModelConfig& config, Index vocabulary);
+
 // The gated convolutional language model.
 //
 //   embedding [V, E] -> dropout -> (linear to the first width) -> residual blocks
@@ -32,7 +36,7 @@ class GatedConvLm {
   // Declares the parameters and allocates these arrays of them; none: shapes only, for counting.
   GatedConvLm(const ModelConfig& config, Index vocabulary, kernels::Backend& backend,
               kernels::ArraySet arrays);
-  // Errors: kUsage when the output does not fit the vocabulary or its cutoffs are yet to be chosen.
+  // Errors as softmax_shape().
 
   const ModelConfig& config() const { return config_; }
   Index vocabulary() const { return output_.shape().words; }
@@ -58,7 +62,7 @@ class GatedConvLm {
     // forward so far.
     double activation_bytes() const { return workspace_.bytes(); }
     double softmax_bytes() const { return softmax_.bytes(); }
-    // What the softmax reads, [B, T, last width].
+    // What the softmax reads, [B, T, output_width()].
     const kernels::Activations& hidden() const { return *output_->dropped; }
 
    private:

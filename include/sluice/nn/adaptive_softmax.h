@@ -2,7 +2,6 @@
 
 #include <deque>
 #include <memory>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -43,18 +42,20 @@ class AdaptiveSoftmax {
   AdaptiveSoftmax(const ParameterScope& scope, const SoftmaxShape& shape, const Table* tied);
 
   struct TailCache {
-    kernels::Selection selection;              // the tokens whose target is in this tail
-    kernels::Activations* gathered = nullptr;  // x of these
-    kernels::Junction hidden;                  // T1 x
-    std::unique_ptr<kernels::SoftmaxTape> tape;
+    std::vector<Index> tokens;  // those whose target is in this tail
     std::vector<int> targets;
     std::vector<double> nats;
+    kernels::Junction hidden;  // T1 x of these
+    std::unique_ptr<kernels::SoftmaxTape> tape;
   };
   // Of one workspace.
   struct Cache {
     std::unique_ptr<kernels::SoftmaxTape> tape;
     std::vector<int> targets;
     std::deque<TailCache> tails;
+    // Tails take turns: the tokens of the one at work, and x of these.
+    kernels::Selection selection;
+    kernels::Activations* gathered = nullptr;
     // Of what the softmaxes kept.
     double bytes() const;
   };
@@ -84,7 +85,8 @@ class AdaptiveSoftmax {
   kernels::Backend& backend() const { return store_.backend(); }
   // Sorts the targets into head and tails.
   void assign(std::span<const int> targets, Cache& cache) const;
-  void project(const kernels::Junction& in, std::size_t tail, TailCache& cache) const;
+  // Gives a tail the turn: its tokens are selected and their x gathered.
+  void select(const kernels::Junction& in, std::span<const Index> tokens, Cache& cache) const;
 
   ParameterStore& store_;
   SoftmaxShape shape_;

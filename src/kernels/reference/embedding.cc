@@ -11,6 +11,8 @@ void ReferenceBackend::embed(const Weights& table, std::span<const int> ids, Jun
   const RowJunction junction(out);
   const Chunks chunks = row_chunks(shape.span());
   const Index width = w.shape.width;
+  assert(w.g() == nullptr);
+  assert(std::all_of(ids.begin(), ids.end(), [&](int id) { return id >= 0 && id < w.shape.rows; }));
   if (!w.owed.empty()) {
     std::vector<Index> rows(ids.begin(), ids.end());
     std::sort(rows.begin(), rows.end());
@@ -23,7 +25,6 @@ void ReferenceBackend::embed(const Weights& table, std::span<const int> ids, Jun
     for (Index row = chunks.begin(chunk); row < chunks.end(chunk); ++row) {
       if (shape.is_context(row)) continue;
       const Index id = ids[static_cast<std::size_t>(shape.token(row))];
-      assert(id >= 0 && id < w.shape.rows);
       const Real* from = w.v()[Array::kValue] + id * width;
       std::copy(from, from + width, z);
       junction.forward(row, 0, width, z, nullptr);
@@ -37,6 +38,7 @@ void ReferenceBackend::embed_backward(const Activations& dz, std::span<const int
   auto& w = static_cast<TableWeights&>(table);
   const RowActivations& from = rows_of(dz);
   const Index width = w.shape.width;
+  assert(w.g() == nullptr && ids.size() == static_cast<std::size_t>(dz.tokens()));
   // Tokens whose row nobody wrote before.
   std::vector<std::uint8_t> sets(ids.size());
   for (std::size_t token = 0; token < ids.size(); ++token) {

@@ -148,7 +148,12 @@ void ReferenceBackend::backward_rows(Junction& below, Into into, const RowActiva
   const Index n = part.width();
   const bool scattered = from.selection() != part.selection();
   // A selection leaves rows out: these have a gradient of zero.
-  if (scattered && !part.written) std::fill(part.row(0), part.row(part.span()), Real(0));
+  if (scattered && !part.written) {
+    const Chunks all = row_chunks(part.span());
+    pool_.run(all.count(), [&](Index chunk, int) {
+      std::fill(part.row(all.begin(chunk)), part.row(all.end(chunk)), Real(0));
+    });
+  }
   const bool add = scattered || part.written;
   const Chunks chunks = row_chunks(from.span());
   reserve_scratch(chunks.size * n);

@@ -58,7 +58,8 @@ std::unique_ptr<Weights> ReferenceBackend::weights(const ConvShape& shape, const
 
 std::unique_ptr<Weights> ReferenceBackend::table(const TableShape& shape, const Slices& v,
                                                  const Slices* g, const Slices* b) {
-  if (zeros_.size() < shape.width) zeros_ = AlignedBuffer(shape.width);
+  const Index run = std::max(kRun, shape.width);
+  if (zeros_.size() < run) zeros_ = AlignedBuffer(run);
   return std::make_unique<TableWeights>(shape, v, g, b);
 }
 
@@ -91,11 +92,10 @@ bool TableWeights::touch(Index begin, Index end) {
 
 void ReferenceBackend::load(Weights& weights, Array array, std::span<const Real> logical) {
   catch_up(weights);
+  auto* table = dynamic_cast<TableWeights*>(&weights);
+  if (table != nullptr && array == Array::kGradient) table->touch(0, table->shape.rows);
   std::copy(logical.begin(), logical.end(), weights.v()[array]);
   weights.stale = true;
-  if (auto* table = dynamic_cast<TableWeights*>(&weights); table && array == Array::kGradient) {
-    table->touch(0, table->shape.rows);
-  }
 }
 
 void ReferenceBackend::store(const Weights& weights, Array array, std::span<Real> logical) const {
@@ -106,6 +106,8 @@ void ReferenceBackend::store(const Weights& weights, Array array, std::span<Real
   if (array != Array::kGradient) return;
   if (table != nullptr) {
     store_table_gradient(*table, logical);
+  } else if (!weights.has_gradient) {
+    std::fill(logical.begin(), logical.end(), Real(0));
   } else if (weights.g() != nullptr) {
     // dL/dv = dw' - v (dw' . v) / |v|^2.
     const auto& product = static_cast<const ProductWeights&>(weights);
@@ -142,10 +144,13 @@ void ReferenceBackend::store(const Activations& from, std::span<Real> logical) c
 void ReferenceBackend::gather(const Activations& x, Activations& out) {
   const RowActivations &from = rows_of(x), &to = rows_of(out);
   assert(out.selection() != nullptr && out.selection()->source == x.map());
-  for (Index row = 0; row < to.span(); ++row) {
-    const Real* values = from.row(from.row_of(to.position(row)));
-    std::copy(values, values + to.width(), to.row(row));
-  }
+  const Chunks chunks = row_chunks(to.span());
+  pool_.run(chunks.count(), [&](Index chunk, int) {
+    for (Index row = chunks.begin(chunk); row < chunks.end(chunk); ++row) {
+      const Real* values = from.row(from.row_of(to.position(row)));
+      std::copy(values, values + to.width(), to.row(row));
+    }
+  });
   out.written = true;
 }
 

@@ -36,6 +36,12 @@ struct Position {
   Index sequence, t;
 };
 
+constexpr Index kRun = 1 << 15;  // numbers of a chunk of element-wise work
+// The same in whole rows.
+inline Chunks row_runs(Index rows, Index width) {
+  return {rows, std::max<Index>(1, kRun / std::max<Index>(1, width))};
+}
+
 class RowActivations : public Activations {
  public:
   RowActivations(const RowMap& map, Index channels, Form form);
@@ -118,6 +124,7 @@ struct BlockTape : SoftmaxTape {
     return numbers * sizeof(Real);
   }
   void resize(Index rows, std::span<const Panel> panels_of, bool keep_panels);
+  void merge(Index row, Index rows, std::span<const double> block_sum);
 };
 
 // Gain with the floor that lets a zero gain move again.
@@ -219,7 +226,7 @@ class ReferenceBackend : public Backend {
 
   ThreadPool& pool_;
   RowUpdates updates_;
-  AlignedBuffer zeros_;  // the gradient of a row that has none, of the widest table
+  AlignedBuffer zeros_;  // the gradient of rows that have none, as many as a chunk has
   std::vector<AlignedBuffer> scratch_;
 };
 

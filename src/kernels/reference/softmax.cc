@@ -38,6 +38,7 @@ std::vector<Panel> cut(std::span<const TableRows> words, Index width) {
   for (const TableRows& rows : words) {
     TableWeights& table = table_of(rows);
     assert(rows.begin >= 0 && rows.end <= table.shape.rows && !table.stale);
+    assert(table.shape.width == table_of(words.front()).shape.width);
     const Chunks chunks = {rows.size(), width};
     for (Index i = 0; i < chunks.count(); ++i) {
       panels.push_back({.table = &table,
@@ -91,6 +92,8 @@ void ReferenceBackend::softmax_forward(const Activations& x, std::span<const Tab
                                        SoftmaxTape* keep) {
   const RowActivations& in = rows_of(x);
   const Index rows = in.span(), width = panel_width(count(words));
+  assert(static_cast<Index>(targets.size()) == in.tokens() && nats.size() == targets.size());
+  assert(std::all_of(targets.begin(), targets.end(), [&](int t) { return t < count(words); }));
   for (const TableRows& part : words) catch_up_range(table_of(part), part.begin, part.end);
   const std::vector<Panel> panels = cut(words, width);
   const Chunks blocks = {rows, kRowBlock};
@@ -126,22 +129,26 @@ void ReferenceBackend::softmax_forward(const Activations& x, std::span<const Tab
   });
   for (Index row = 0; row < rows; ++row) {
     if (in.is_context(row)) continue;
-    const auto token = static_cast<std::size_t>(in.token(row));
-    const auto at = static_cast<std::size_t>(row);
-    Real max = -std::numeric_limits<Real>::infinity();
-    double sum = 0;
-    for (Index panel = 0; panel < panel_count; ++panel) {
-      max = std::max(max, tape.block_max[static_cast<std::size_t>(panel * rows + row)]);
-    }
-    for (Index panel = 0; panel < panel_count; ++panel) {
-      const auto entry = static_cast<std::size_t>(panel * rows + row);
-      sum += block_sum[entry] *
-             std::exp(static_cast<double>(tape.block_max[entry]) - static_cast<double>(max));
-    }
-    tape.max[at] = max;
-    tape.log_sum[at] = std::log(sum);
+    tape.merge(row, rows, block_sum);
+    const auto token = static_cast<std::size_t>(in.token(row)), at = static_cast<std::size_t>(row);
     nats[token] = targets[token] < 0 ? 0 : -tape.log_probability(at, tape.target_logit[at]);
   }
+}
+
+// Maximum and log-sum of one row from those of its panels.
+void BlockTape::merge(Index row, Index rows, std::span<const double> block_sum) {
+  const auto first = static_cast<std::size_t>(row), stride = static_cast<std::size_t>(rows);
+  Real largest = -std::numeric_limits<Real>::infinity();
+  for (std::size_t at = first; at < block_max.size(); at += stride) {
+    largest = std::max(largest, block_max[at]);
+  }
+  double sum = 0;
+  for (std::size_t at = first; at < block_max.size(); at += stride) {
+    sum +=
+        block_sum[at] * std::exp(static_cast<double>(block_max[at]) - static_cast<double>(largest));
+  }
+  max[first] = largest;
+  log_sum[first] = std::log(sum);
 }
 
 void BlockTape::resize(Index rows, std::span<const Panel> panels_of, bool keep_panels) {

@@ -1,21 +1,25 @@
 // Updates of tables, most of whose rows have no gradient in most steps.
+#include <cmath>
+#include <limits>
+
 #include "reference_backend.h"
 #include "step.h"
 
 namespace sluice::kernels::reference {
 namespace {
 
-constexpr Index kRun = 1 << 15;         // numbers per chunk
 constexpr std::size_t kMaxOwed = 1024;  // steps that a row may be behind
+static_assert(kMaxOwed <= std::numeric_limits<decltype(TableWeights::taken)::value_type>::max());
 
 // Without a gradient, adam's moments and with them its step change in every step.
 bool may_wait(const TableWeights& w, const UpdateRule& rule) {
   return w.g() == nullptr && (rule.kind == UpdateKind::kSgd || rule.kind == UpdateKind::kNag);
 }
 
-// Whether steps without gradient and decay leave these numbers as they are.
+// Whether steps without gradient and decay leave these numbers as they are, to the bit: a step
+// makes 0 of a momentum of -0.
 bool at_rest(const Span& span) {
-  const auto zero = [](Real value) { return value == 0; };
+  const auto zero = [](Real value) { return value == 0 && !std::signbit(value); };
   return std::all_of(span.s0, span.s0 + span.size, zero) &&
          (span.average == nullptr || std::equal(span.p, span.p + span.size, span.average));
 }
@@ -63,21 +67,18 @@ void ReferenceBackend::update_table(TableWeights& w, const UpdateRule& rule) {
   update_plain(*w.b(), w.shape.rows, rule, rule.other_decay);
 }
 
-// Steps the rows that have a gradient, in runs, and if asked for the others with one of zero.
+// Steps the rows that have a gradient and, if asked for, the others with one of zero; in runs.
 void ReferenceBackend::step_rows(TableWeights& w, const UpdateRule& rule, bool untouched_too) {
   const Index width = w.shape.width;
   const double decay = w.g() == nullptr ? rule.matrix_decay : rule.other_decay;
-  const Chunks rows = {w.shape.rows, std::max<Index>(1, kRun / width)};
+  const Chunks rows = row_runs(w.shape.rows, width);
   pool_.run(rows.count(), [&](Index chunk, int) {
     Index row = rows.begin(chunk);
     const Index end = rows.end(chunk);
     while (row < end) {
       const Index first = row;
       const bool touched = w.touched[static_cast<std::size_t>(row)] != 0;
-      ++row;
-      if (touched) {
-        while (row < end && w.touched[static_cast<std::size_t>(row)] != 0) ++row;
-      }
+      while (row < end && (w.touched[static_cast<std::size_t>(row)] != 0) == touched) ++row;
       if (!touched && !untouched_too) continue;
       const Span span(w.v(), first * width, (row - first) * width);
       if (touched && w.g() != nullptr) {

@@ -7,12 +7,6 @@
 namespace sluice::kernels::reference {
 namespace {
 
-constexpr Index kRun = 1 << 15;  // numbers per chunk
-
-Chunks row_runs(Index rows, Index width) {
-  return {rows, std::max<Index>(1, kRun / std::max<Index>(1, width))};
-}
-
 // Short float sums, long double ones: exact enough, and vectorised.
 double sum_of_squares(const Real* values, Index size) {
   double total = 0;
@@ -109,16 +103,19 @@ double ReferenceBackend::squared_norm(const Weights& weights) {
   pool_.run(rows.count(), [&](Index chunk, int) {
     double total = 0;
     for (Index row = rows.begin(chunk); row < rows.end(chunk); ++row) {
-      if (w.touched[static_cast<std::size_t>(row)] == 0) continue;
-      total += sum_of_squares(w.v()[Array::kGradient] + row * width, width);
+      const auto at = static_cast<std::size_t>(row);
+      if (w.touched[at] == 0) continue;
+      double square = sum_of_squares(w.v()[Array::kGradient] + row * width, width);
+      if (w.g() != nullptr) {
+        const double gain = static_cast<double>((*w.g())[Array::kGradient][row]);
+        square = std::max(square - w.dot[at] * w.dot[at] / w.norm2[at], 0.0) + gain * gain;
+      }
+      total += square;
     }
     partial[static_cast<std::size_t>(chunk)] = total;
   });
   double sum = 0;
   for (const double part : partial) sum += part;
-  if (w.has_gradient && w.g() != nullptr) {
-    sum = std::max(sum - radial_part(w.dot, w.norm2), 0.0) + squared_norm_of(*w.g(), w.shape.rows);
-  }
   if (w.has_bias_gradient) sum += squared_norm_of(*w.b(), w.shape.rows);
   return sum;
 }
