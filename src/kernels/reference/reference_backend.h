@@ -219,7 +219,6 @@ class ReferenceBackend : public Backend {
   // Takes the steps that these rows of a table owe.
   void catch_up_rows(const TableWeights& weights, std::span<const Index> rows) const;
   void catch_up_range(const TableWeights& weights, Index begin, Index end) const;
-  void catch_up_touched(const TableWeights& weights) const;
   // Memory of one worker; reserved before a job, because chunks must not throw.
   void reserve_scratch(Index size);
   Real* scratch(int worker, Index size);

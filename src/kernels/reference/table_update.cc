@@ -1,4 +1,5 @@
 // Updates of tables, most of whose rows have no gradient in most steps.
+#include <cassert>
 #include <cmath>
 #include <limits>
 
@@ -36,10 +37,18 @@ void replay(const TableWeights& w, Index row, bool decays, const Real* zeros) {
   w.taken[at] = static_cast<std::uint16_t>(w.owed.size());
 }
 
+// Rows with a gradient were read in the forward pass, and so owe nothing.
+[[maybe_unused]] bool gradients_are_current(const TableWeights& w) {
+  for (std::size_t row = 0; !w.owed.empty() && row < w.touched.size(); ++row) {
+    if (w.touched[row] != 0 && w.taken[row] < w.owed.size()) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 void ReferenceBackend::update_table(TableWeights& w, const UpdateRule& rule) {
-  catch_up_touched(w);
+  assert(gradients_are_current(w));
   const bool lazy = updates_ == RowUpdates::kLazy && may_wait(w, rule);
   const bool all_touched = std::count(w.touched.begin(), w.touched.end(), std::uint8_t{0}) == 0;
   if (!lazy || all_touched) {
@@ -113,19 +122,6 @@ void ReferenceBackend::catch_up_range(const TableWeights& w, Index begin, Index 
     if (w.taken[static_cast<std::size_t>(row)] < w.owed.size()) behind.push_back(row);
   }
   catch_up_rows(w, behind);
-}
-
-// Rows with a gradient were read in the forward pass and so are up to date, unless it came from
-// outside.
-void ReferenceBackend::catch_up_touched(const TableWeights& w) const {
-  if (w.owed.empty()) return;
-  std::vector<Index> rows;
-  for (std::size_t row = 0; row < w.touched.size(); ++row) {
-    if (w.touched[row] != 0 && w.taken[row] < w.owed.size()) {
-      rows.push_back(static_cast<Index>(row));
-    }
-  }
-  catch_up_rows(w, rows);
 }
 
 void ReferenceBackend::catch_up(const Weights& weights) {
