@@ -8,6 +8,7 @@
 #include "sluice/base/error.h"
 #include "sluice/base/memory.h"
 #include "sluice/base/output_place.h"
+#include "sluice/base/stop_signal.h"
 #include "sluice/config/open_model.h"
 #include "sluice/train/run_directory.h"
 
@@ -116,6 +117,7 @@ void average_models(const std::vector<std::string>& files, const std::string& ou
   // Nobody has validated this model.
   state.best_loss = std::numeric_limits<double>::infinity();
   state.best_step = 0;
+  const DelayedSignals delayed;
   train::save_model(out, info, state, network);
 }
 

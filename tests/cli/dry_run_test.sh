@@ -117,8 +117,13 @@ refuses 71 'out of memory: .* GB wanted' train --dry-run tiny.json \
 # However a dry run ends, amid its encoding too, nothing is left.
 for _ in $(seq 40); do cat "$text"; done >"$scratch/long.txt"
 for _ in $(seq 3); do cat "$scratch/long.txt"; done >"$scratch/longer.txt"
-for signal in TERM KILL; do
-  "$sluice" train --dry-run tiny.json --train "$scratch/longer.txt" --set tokenizer.type=byte \
+cat >interruptible.py <<'PY'
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in what a script has in the background
+os.execv(sys.argv[1], sys.argv[1:])
+PY
+for signal in INT TERM KILL; do
+  python3 interruptible.py "$sluice" train --dry-run tiny.json --train "$scratch/longer.txt" --set tokenizer.type=byte \
     >/dev/null 2>&1 &
   process=$!
   sleep 0.3
