@@ -114,8 +114,8 @@ ScopedFileSystem::~ScopedFileSystem() { current_file_system() = previous_; }
 
 struct AtomicFile::State {
   std::string path;
-  std::string temporary;
-  int fd = -1;  // -1 once committed or given up
+  std::string temporary;  // empty: there is no name to get
+  int fd = -1;            // -1 once committed or given up
   std::uint64_t size = 0;
   std::vector<std::byte> pending;  // appended but not yet handed to the kernel
 
@@ -168,8 +168,9 @@ void AtomicFile::State::require_open() const {
 
 void AtomicFile::State::give_up() noexcept {
   if (fd < 0) return;
-  close_once(fd);
-  fd = -1;
+  const int open = std::exchange(fd, -1);
+  if (temporary.empty()) return;
+  close_once(open);
   FileSystem::current().unlink(temporary.c_str());
 }
 
@@ -187,6 +188,11 @@ AtomicFile::AtomicFile(std::string path) : state_(std::make_unique<State>()) {
   state_->path = std::move(path);
   state_->pending.reserve(kPendingBytes);
   state_->create();
+}
+
+AtomicFile::AtomicFile(std::string path, int descriptor) : state_(std::make_unique<State>()) {
+  state_->path = std::move(path);
+  state_->fd = descriptor;
 }
 
 AtomicFile::~AtomicFile() { state_->give_up(); }
@@ -225,6 +231,10 @@ void AtomicFile::commit() {
   State& s = *state_;
   s.require_open();
   s.flush();
+  if (s.temporary.empty()) {
+    s.fd = -1;
+    return;
+  }
   FileSystem& files = FileSystem::current();
   if (uninterrupted([&] { return files.fsync(s.fd); }) < 0) {
     s.give_up_and_fail("flush to disk", errno);

@@ -47,6 +47,16 @@ void StopSignal::clear_for_test() {
   interrupted_once.store(false);
 }
 
+DelayedSignals::DelayedSignals() {
+  sigset_t delayed;
+  sigemptyset(&delayed);
+  sigaddset(&delayed, SIGINT);
+  sigaddset(&delayed, SIGTERM);
+  ::pthread_sigmask(SIG_BLOCK, &delayed, &before_);
+}
+
+DelayedSignals::~DelayedSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
 void ignore_pipe_and_file_size_signals() {
   handle(SIGPIPE, SIG_IGN);
   handle(SIGXFSZ, SIG_IGN);

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "sluice/base/memory.h"
 #include "sluice/base/output_place.h"
@@ -60,35 +59,23 @@ std::string length_text(const DryRun& run, model::GatedConvLm::State& memory) {
   const Index per_step = config.data.batch_size * config.train.accumulate_steps;
   const double step_tokens = static_cast<double>(per_step * config.data.tokens_per_sample);
   const auto epochs = static_cast<std::uint64_t>(config.train.max_epochs.value_or(0));
-  double steps =
-      train::steps_left(config.train, run.state, run.batches.epoch_start(epochs), per_step);
   text::Batch batch;
   const double forward =
       train::time_forward(run.network, run.batches, run.state.samples, batch, memory);
   const double valid_batches = static_cast<double>(run.text.valid.size()) *
                                static_cast<double>(config.train.accumulate_steps) / step_tokens;
-  double seconds = train::seconds_of(config.train, steps, forward, valid_batches);
-  std::string bound;
-  if (config.train.max_time) {
-    const double left = std::max(0.0, config.train.max_time->value - run.state.elapsed_seconds);
-    if (left < seconds) {
-      // As many as the time lets through, validations included.
-      const double hundred = train::seconds_of(config.train, 100, forward, valid_batches);
-      steps = std::floor(left / hundred * 100);
-      seconds = left;
-      bound = ", bounded by time";
-    }
-  }
-  const double tokens = steps * step_tokens;
+  const train::LengthPlan plan = train::plan_length(
+      config.train, run.state, run.batches.epoch_start(epochs), per_step, forward, valid_batches);
+  const double tokens = plan.steps * step_tokens;
   return line("steps",
               fmt::format(
-                  "{:.0f} of {:.0f} tokens{}{}", steps, step_tokens,
+                  "{:.0f} of {:.0f} tokens{}{}", plan.steps, step_tokens,
                   run.state.step > 0 ? fmt::format(", after {} that are done", run.state.step) : "",
-                  bound)) +
+                  plan.bounded_by_time ? ", bounded by time" : "")) +
          line("tokens", fmt::format("{} in training, {:.2f} epochs", format_count(tokens),
                                     tokens / static_cast<double>(run.text.train.size()))) +
          line("time", fmt::format("about {}, from a forward pass of {:.3g} ms",
-                                  format_duration(seconds), 1000 * forward));
+                                  format_duration(plan.seconds), 1000 * forward));
 }
 
 std::string memory_text(const train::MemoryPlan& plan, double so_far) {
@@ -109,12 +96,10 @@ std::string memory_text(const train::MemoryPlan& plan, double so_far) {
   return text;
 }
 
-std::string disk_text(const DryRun& run, double checkpoint, double model) {
-  const double kept = static_cast<double>(run.config.train.keep_last);
-  // While the newest is written, the oldest is still there.
-  return line("disk", fmt::format("{} at most", bytes((kept + 1) * checkpoint + model))) +
-         line("  checkpoint", fmt::format("{}, {:.0f} kept", bytes(checkpoint), kept)) +
-         line("  best model", bytes(model));
+std::string disk_text(const train::DiskPlan& plan, Index kept) {
+  return line("disk", fmt::format("{} at most", bytes(plan.most))) +
+         line("  checkpoint", fmt::format("{}, {} kept", bytes(plan.checkpoint), kept)) +
+         line("  best model", bytes(plan.model));
 }
 
 }  // namespace
@@ -127,16 +112,10 @@ ExitCode dry_run(const DryRun& run, Output& out) {
   // A run makes its batch twice, so that what is refused is refused before anything is written.
   state();
   const auto memory = state();
-  const nn::ParameterStore& store = run.network.parameters();
-  const double model = 4.0 * static_cast<double>(store.elements()) +
-                       static_cast<double>(run.info.tokenizer.size()) +
-                       4.0 * static_cast<double>(run.info.permutation.size());
-  const double checkpoint =
-      model + 4.0 * static_cast<double>(store.elements()) * (store.arrays().size() - 2);
+  const train::DiskPlan disk =
+      train::plan_disk(run.network.parameters(), run.info, config.train.keep_last);
   check_creatable(run.path + "/checkpoints");
-  if (!run.resumed) {
-    check_disk(run.path, 4.0 * static_cast<double>(store.elements()) * store.arrays().size());
-  }
+  if (!run.resumed) check_disk(run.path, disk.checkpoint + disk.model);
   std::string text = line("run", printable(run.path)) +
                      line("text", fmt::format("{} training and {} validation tokens, vocabulary {}",
                                               run.text.train.size(), run.text.valid.size(),
@@ -144,7 +123,7 @@ ExitCode dry_run(const DryRun& run, Output& out) {
   text += network_text(run) + length_text(run, *memory);
   const double so_far = static_cast<double>(resident_memory().peak);
   const train::MemoryPlan plan = train::plan_memory(run.network, *memory, run.text.valid.size());
-  out.write(text + memory_text(plan, so_far) + disk_text(run, checkpoint, model));
+  out.write(text + memory_text(plan, so_far) + disk_text(disk, config.train.keep_last));
   return ExitCode::kDone;
 }
 

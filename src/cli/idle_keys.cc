@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <optional>
 #include <string_view>
 
 namespace sluice::cli {
@@ -27,7 +28,8 @@ void warn_of_idle_optimizer_keys(const optim::OptimizerConfig& is) {
           "optimizer.weight_decay is 0");
 }
 
-void warn_of_idle_schedule_keys(const optim::ScheduleConfig& is) {
+void warn_of_idle_schedule_keys(const optim::ScheduleConfig& is,
+                                const std::optional<Index>& early_stop) {
   using optim::ScheduleType;
   const optim::ScheduleConfig usual;
   const bool steps = is.type == ScheduleType::kSteps, plateau = is.type == ScheduleType::kPlateau;
@@ -37,16 +39,27 @@ void warn_of_idle_schedule_keys(const optim::ScheduleConfig& is) {
           "the schedule is neither steps nor plateau");
   warn_if(!plateau && is.patience != usual.patience, "schedule.patience",
           "the schedule is not plateau");
+  // The rate falls with validation patience + 1 without improvement, at the earliest.
+  warn_if(plateau && early_stop && *early_stop <= is.patience + 1, "schedule.type",
+          "train.early_stop_evals ends the run before the plateau lowers the rate; it needs more "
+          "than schedule.patience + 1");
   warn_if(!steps && is.milestones != usual.milestones, "schedule.milestones",
           "the schedule is not steps");
 }
 
-void warn_of_idle_output_keys(const model::OutputConfig& is) {
+void warn_of_idle_output_keys(const model::OutputConfig& is, const model::DropoutConfig& dropout) {
   const model::OutputConfig usual;
   const bool adaptive = is.type == model::OutputType::kAdaptive;
   const std::string_view why = "model.output.type is not adaptive";
   warn_if(!adaptive && is.cutoffs != usual.cutoffs, "model.output.cutoffs", why);
   warn_if(!adaptive && is.tail_div != usual.tail_div, "model.output.tail_div", why);
+  // Cutoffs that are still to be chosen may be none.
+  const bool whole = !adaptive || (is.cutoffs && is.cutoffs->empty());
+  const bool tails = adaptive && is.cutoffs && !is.cutoffs->empty();
+  warn_if(whole && dropout.tail != model::DropoutConfig{}.tail, "model.dropout.tail",
+          "the output has no tails");
+  warn_if(tails && is.bias != usual.bias, "model.output.bias",
+          "an output with cutoffs has no biases");
 }
 
 }  // namespace
@@ -58,9 +71,12 @@ void warn_of_idle_keys(const Config& config) {
   warn_if(bytes && tokenizer.min_count > 1, "tokenizer.min_count", "bytes are always 256");
   warn_if(config.data.unk_in_text && tokenizer.type != text::TokenizerType::kWord,
           "data.unk_in_text", "only the word tokenizer has an unknown word in the text");
+  warn_if(
+      !config.data.valid.empty() && config.data.valid_fraction != text::DataConfig{}.valid_fraction,
+      "data.valid_fraction", "there is validation text");
   warn_of_idle_optimizer_keys(config.optimizer);
-  warn_of_idle_schedule_keys(config.schedule);
-  warn_of_idle_output_keys(config.model.output);
+  warn_of_idle_schedule_keys(config.schedule, config.train.early_stop_evals);
+  warn_of_idle_output_keys(config.model.output, config.model.dropout);
 }
 
 }  // namespace sluice::cli

@@ -23,6 +23,7 @@ using Json = nlohmann::ordered_json;
 
 struct InfoArguments {
   ModelArguments model;
+  std::optional<std::string> which;
   ConfigArguments config;
   std::optional<Index> vocabulary;
   bool json = false;
@@ -109,6 +110,11 @@ void check_arguments(const InfoArguments& arguments) {
                 "info: {}: belongs to --config (expected a config, found FILE {})",
                 arguments.vocabulary ? "--vocab" : "--set", quote(*arguments.model.model));
   }
+  if (config && arguments.which) {
+    throw Error(ExitCode::kUsage,
+                "info: --which: belongs to a run directory (expected FILE, found --config {})",
+                quote(*arguments.config.config));
+  }
 }
 
 ExitCode run_info(const InfoArguments& arguments, Output& out) {
@@ -119,7 +125,9 @@ ExitCode run_info(const InfoArguments& arguments, Output& out) {
     out.write(arguments.json ? as_json(report) : as_text(report));
     return ExitCode::kDone;
   }
-  const std::string path = arguments.model.path();
+  ModelArguments model = arguments.model;
+  model.which = arguments.which.value_or(model.which);
+  const std::string path = model.path();
   const formats::SafetensorsReader reader(path);
   const Json facts = reader.metadata().contains("sluice.kind")
                          ? describe_model(train::ModelFile(path))
@@ -134,7 +142,7 @@ Action set_up_info(CLI::App& command) {
   auto arguments = std::make_shared<InfoArguments>();
   add_positional(command, "FILE", arguments->model.model,
                  "a model, checkpoint, run directory or token file", Presence::kOptional);
-  add_option(command, "--which", arguments->model.which, "best|last",
+  add_option(command, "--which", arguments->which, "best|last",
              "of a run directory: the best model or the last checkpoint");
   add_option(command, "--config", arguments->config.config, "CONFIG",
              "instead of FILE: the network of a preset or JSON file, layer by layer");

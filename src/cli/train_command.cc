@@ -4,12 +4,14 @@
 #include <chrono>
 #include <cmath>
 #include <memory>
+#include <optional>
 
 #include "sluice/base/file.h"
 #include "sluice/base/stop_signal.h"
 #include "sluice/config/open_model.h"
 #include "sluice/config/run_text.h"
 #include "sluice/optim/optimizer.h"
+#include "sluice/train/plan.h"
 #include "sluice/train/trainer.h"
 #include "src/cli/commands.h"
 #include "src/cli/dry_run.h"
@@ -25,9 +27,24 @@ namespace {
 using config::Config;
 using train::RunDirectory;
 
+// --stop-after, from the start of the command: what is lent by the hour is lent for reading and
+// encoding too.
+class Deadline {
+ public:
+  explicit Deadline(const std::optional<Seconds>& after) : after_(after) {}
+  bool passed() const {
+    return after_ && std::chrono::duration<double>(Clock::now() - begin_).count() >= after_->value;
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  std::optional<Seconds> after_;
+  Clock::time_point begin_ = Clock::now();
+};
+
 // Says what is about to happen.
 void announce(const Config& config, const RunDirectory& directory, const config::RunText& text,
-              const model::GatedConvLm& network, int states) {
+              const model::GatedConvLm& network, const train::DiskPlan& disk) {
   const double parameters = static_cast<double>(network.parameters().elements());
   const double step_tokens = static_cast<double>(
       config.data.batch_size * config.data.tokens_per_sample * config.train.accumulate_steps);
@@ -42,7 +59,6 @@ void announce(const Config& config, const RunDirectory& directory, const config:
     length += fmt::format("{}{}", length.empty() ? "" : " or ",
                           train::format_duration(config.train.max_time->value));
   }
-  const double file = 4 * parameters, kept = static_cast<double>(config.train.keep_last) + 1;
   spdlog::info("run: {}", directory.path());
   spdlog::info("text: {} training and {} validation tokens, vocabulary {}", text.train.size(),
                text.valid.size(), text.tokenizer->size());
@@ -50,7 +66,7 @@ void announce(const Config& config, const RunDirectory& directory, const config:
                model::receptive_field(config.model));
   spdlog::info("training: {}, f32 on {} threads; at most {}B on disk", length,
                config.train.threads > 0 ? config.train.threads : available_cpus(),
-               train::format_count(file * (kept * (1 + states) + 1)));
+               train::format_count(disk.most));
   if (config.train.max_time && !config.train.max_steps && !config.train.max_epochs) {
     spdlog::info("bounded by time: the same command will not give the same model");
   }
@@ -59,13 +75,7 @@ void announce(const Config& config, const RunDirectory& directory, const config:
 ExitCode train_run(const Config& config, const train::ModelInfo& info, RunDirectory& directory,
                    const config::RunText& text, const text::StreamBatcher& batches,
                    model::GatedConvLm& network, const train::TrainState& state,
-                   std::optional<Seconds> stop_after, train::ProgressBar& bar, Output& out) {
-  using Clock = std::chrono::steady_clock;
-  const auto begin = Clock::now();
-  const auto used_up = [&] {
-    return stop_after &&
-           std::chrono::duration<double>(Clock::now() - begin).count() >= stop_after->value;
-  };
+                   const Deadline& deadline, train::ProgressBar& bar, Output& out) {
   train::Trainer trainer(
       {.train = config.train,
        .optimizer = config.optimizer,
@@ -80,8 +90,8 @@ ExitCode train_run(const Config& config, const train::ModelInfo& info, RunDirect
        .info = info,
        .directory = directory,
        .bar = bar,
-       .stop_requested =
-           [&] { return StopSignal::requested() || used_up() || directory.stop_requested(); }},
+       .stop_requested = [&] { return StopSignal::requested() || directory.stop_requested(); },
+       .out_of_time = [&] { return deadline.passed(); }},
       state);
   if (trainer.finished()) {
     spdlog::info(
@@ -108,13 +118,14 @@ ExitCode train_run(const Config& config, const train::ModelInfo& info, RunDirect
 }
 
 // Encodes the texts, and checks them against what the run goes on from.
-config::RunText prepare_text(Start& start, text::Cache cache, train::ProgressBar& bar) {
+config::RunText prepare_text(Start& start, text::Cache cache, const Deadline& deadline,
+                             train::ProgressBar& bar) {
   config::RunText text = config::prepare_text(
       start.config.data, start.config.tokenizer, std::move(start.vocabulary),
       [](const std::string& note) { spdlog::info("{}", note); },
       [&](std::uint64_t done, std::uint64_t total) {
         // A resumed run catches signals from its start.
-        if (StopSignal::requested()) {
+        if (StopSignal::requested() || deadline.passed()) {
           throw Error(ExitCode::kStopped, "{}: stopped before training began; nothing changed",
                       start.path);
         }
@@ -134,14 +145,16 @@ config::RunText prepare_text(Start& start, text::Cache cache, train::ProgressBar
 }
 
 ExitCode run_train(const TrainArguments& arguments, Output& out) {
+  // A dry run has nothing to save.
+  const Deadline deadline(arguments.dry_run ? std::nullopt : arguments.stop_after);
   Output::check_open();
   train::ProgressBar bar(wants_bar(arguments.verbosity));
   start_logging(arguments.verbosity, bar);
   Start start = start_run(arguments);
   const Config& config = start.config;
   warn_of_idle_keys(config);
-  const config::RunText text =
-      prepare_text(start, arguments.dry_run ? text::Cache::kReadOnly : text::Cache::kKeep, bar);
+  const text::Cache cache = arguments.dry_run ? text::Cache::kReadOnly : text::Cache::kKeep;
+  const config::RunText text = prepare_text(start, cache, deadline, bar);
   const text::StreamBatcher batches(text.train, text.permutation, text.tokenizer->end_of_line(),
                                     config.data.tokens_per_sample, config.data.batch_size,
                                     static_cast<std::uint64_t>(config.train.seed));
@@ -169,11 +182,11 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
                     .resumed = start.checkpoint != nullptr},
                    out);
   }
+  const train::DiskPlan disk = train::plan_disk(network.parameters(), info, config.train.keep_last);
   if (!start.checkpoint) {
     // Everything that can be refused is refused before an older run's files go.
     network.state(config.data.batch_size, config.data.tokens_per_sample, true);
-    check_disk(start.path,
-               4.0 * static_cast<double>(network.parameters().elements()) * arrays.size());
+    check_disk(start.path, disk.checkpoint + disk.model);
     StopSignal::install();
     start.directory =
         std::make_unique<RunDirectory>(RunDirectory::open_new(start.path, arguments.overwrite));
@@ -181,13 +194,13 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   }
   write_file_atomically(start.directory->config_path(), info.config);
   log_to_file(start.directory->log_path());
-  announce(config, *start.directory, text, network, arrays.size() - 2);
+  announce(config, *start.directory, text, network, disk);
   if (start.checkpoint) spdlog::info("resumed at step {}", state.step);
   if (start.init) spdlog::info("initial weights: {}", start.init->path());
   start.checkpoint.reset();
   start.init.reset();
-  return train_run(config, info, *start.directory, text, batches, network, state,
-                   arguments.stop_after, bar, out);
+  return train_run(config, info, *start.directory, text, batches, network, state, deadline, bar,
+                   out);
 }
 
 }  // namespace
@@ -210,7 +223,7 @@ Action set_up_train(CLI::App& command) {
   add_option(command, "--max-time", arguments->max_time, "TIME",
              "instead of train.max_time: 90s, 90m, 2h", {.min = 0, .max = 1e9, .above_min = true});
   add_option(command, "--stop-after", arguments->stop_after, "TIME",
-             "save and exit with 75 after this long; --resume goes on",
+             "from now on: save and exit with 75 after this long; --resume goes on",
              {.min = 0, .max = 1e9, .above_min = true});
   add_option(command, "--threads", arguments->threads, "N", "instead of train.threads",
              {.min = 0, .max = 4096});

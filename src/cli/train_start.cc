@@ -54,11 +54,10 @@ void check_resumed(const Config& before, const Config& now) {
                          (leaf.starts_with("max_") || leaf.ends_with("_every") ||
                           leaf == "keep_last" || leaf == "threads" || leaf == "early_stop_evals");
     if (allowed || key == "data.cache_dir") continue;
-    throw Error(
-        ExitCode::kUsage,
-        "{}: cannot change when a run is resumed (expected {}, found {}); limits, intervals "
-        "and threads can",
-        key, value_of_key(before, key), value_of_key(now, key));
+    throw Error(ExitCode::kUsage,
+                "{}: cannot change when a run is resumed (expected {}, found {}); limits, "
+                "intervals, train.early_stop_evals, train.threads and data.cache_dir can",
+                key, value_of_key(before, key), value_of_key(now, key));
   }
 }
 
@@ -110,19 +109,45 @@ Start resume(const TrainArguments& arguments) {
   return start;
 }
 
-// The network of a new run must be that of the model that it takes its weights from. Dropout has no
-// weights.
+// The network of a new run must be that of the model that it takes its weights from.
 void check_same_network(const Config& model, const Config& config, const std::string& file) {
-  Config expected = config;
-  expected.model = model.model;
-  expected.model.dropout = config.model.dropout;
-  const std::vector<std::string> keys = differing_keys(expected, config);
-  if (keys.empty()) return;
-  throw Error(ExitCode::kUsage, "{}: not that of --init {} (expected {}, found {})", keys[0], file,
-              value_of_key(expected, keys[0]), value_of_key(config, keys[0]));
+  if (const auto difference = network_difference(model, config)) {
+    throw Error(ExitCode::kUsage, "{}: not that of --init {} (expected {}, found {})",
+                difference->key, file, difference->expected, difference->found);
+  }
 }
 
-// Without CONFIG, MODEL's own with other text.
+// A model goes on with its tokenizer, of which the meaning of <unk> in the text is a part.
+void take_tokenizer(const Config& from, const std::string& file, Config& config) {
+  const bool unknown_differs = config.data.unk_in_text != from.data.unk_in_text;
+  if (config.tokenizer == from.tokenizer && !unknown_differs) return;
+  spdlog::info("tokenizer: that of {}, not that of the config{}", file,
+               unknown_differs
+                   ? fmt::format("; data.unk_in_text is {} with it", from.data.unk_in_text)
+                   : "");
+  config.tokenizer = from.tokenizer;
+  config.data.unk_in_text = from.data.unk_in_text;
+}
+
+// --overwrite removes the run before long before there is a checkpoint of the new one: a model must
+// not go with it.
+void check_not_overwritten(const std::string& run, const std::string& model) {
+  if (!RunDirectory::is_run(run)) return;
+  const RunDirectory directory = RunDirectory::open_to_read(run);
+  std::vector<std::string> files = {directory.best_path()};
+  for (const auto& checkpoint : directory.checkpoints()) files.push_back(checkpoint.path);
+  std::error_code error;
+  for (const std::string& file : files) {
+    if (!fs::equivalent(file, model, error)) continue;
+    throw Error(ExitCode::kUsage,
+                "--init {}: --overwrite would remove it before the new run has saved anything "
+                "(expected another --out, found {})",
+                model, run);
+  }
+}
+
+// Without CONFIG, MODEL's own with other text. What belongs to the machine stays behind: no file
+// that is handed on may name a folder to be made or read.
 void begin_from_model(const TrainArguments& arguments, Start& start) {
   start.init =
       std::make_unique<train::ModelFile>(config::model_path(*arguments.init, config::Which::kBest));
@@ -133,14 +158,13 @@ void begin_from_model(const TrainArguments& arguments, Start& start) {
     start.config = parts.config;
     start.config.data.train.clear();
     start.config.data.valid.clear();
+    start.config.data.cache_dir.reset();
+    start.config.train.threads = train::TrainConfig{}.threads;
     apply_settings(arguments.config, start.config);
   }
   take_cutoffs(parts.config, start.config);
   check_same_network(parts.config, start.config, start.init->path());
-  if (start.config.tokenizer != parts.config.tokenizer) {
-    spdlog::info("tokenizer: that of {}, not that of the config", start.init->path());
-    start.config.tokenizer = parts.config.tokenizer;
-  }
+  take_tokenizer(parts.config, start.init->path(), start.config);
   start.vocabulary = {std::move(parts.tokenizer), std::move(parts.permutation)};
 }
 
@@ -154,6 +178,7 @@ Start begin(const TrainArguments& arguments) {
   apply_options(arguments, start.config);
   start.path = arguments.out.value_or(default_directory(arguments));
   RunDirectory::check_new(start.path, arguments.overwrite);
+  if (arguments.init) check_not_overwritten(start.path, start.init->path());
   if (arguments.dry_run) RunDirectory::check_unlocked(start.path);
   return start;
 }
@@ -174,16 +199,19 @@ Start start_run(const TrainArguments& arguments) {
 }
 
 train::TrainState load_weights(const Start& start, model::GatedConvLm& network) {
+  train::TrainState state;
   if (start.checkpoint) {
     start.checkpoint->load(network, true);
     return start.checkpoint->state();
   }
   if (start.init) {
     start.init->load(network, false);
+    // The best model is to be no worse than the one before.
+    state.baseline_due = 1;
   } else {
     network.initialise(static_cast<std::uint64_t>(start.config.train.seed));
   }
-  return {};
+  return state;
 }
 
 void check_continuity(const train::ModelFile& checkpoint, const Config& config,

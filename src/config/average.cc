@@ -6,6 +6,9 @@
 #include <memory>
 
 #include "sluice/base/error.h"
+#include "sluice/base/memory.h"
+#include "sluice/base/output_place.h"
+#include "sluice/base/stop_signal.h"
 #include "sluice/config/open_model.h"
 #include "sluice/train/run_directory.h"
 
@@ -14,16 +17,12 @@ namespace {
 
 using kernels::Array;
 
-// Dropout is no part of a network that has been trained.
 void check_same_network(const std::string& path, const Config& config, const std::string& first,
                         const Config& expected) {
-  Config other = config;
-  other.model = expected.model;
-  other.model.dropout = config.model.dropout;
-  const std::vector<std::string> keys = differing_keys(other, config);
-  if (keys.empty()) return;
-  throw Error(ExitCode::kBadData, "{}: {}: not that of {} (expected {}, found {})", path, keys[0],
-              first, value_of_key(other, keys[0]), value_of_key(config, keys[0]));
+  if (const auto difference = network_difference(expected, config)) {
+    throw Error(ExitCode::kBadData, "{}: {}: not that of {} (expected {}, found {})", path,
+                difference->key, first, difference->expected, difference->found);
+  }
 }
 
 void check_same_vocabulary(const train::ModelFile& file, const train::ModelFile& first) {
@@ -76,22 +75,32 @@ std::vector<std::string> files_to_average(const std::vector<std::string>& source
     }
     model_path(source, Which::kLast);  // refuses what is no run, or has no checkpoint
     const auto checkpoints = train::RunDirectory::open_to_read(source).checkpoints();
-    std::for_each(checkpoints.rbegin(), checkpoints.rend(),
-                  [&](const auto& checkpoint) { files.push_back(checkpoint.path); });
+    // That of step 0 holds what training began with.
+    std::for_each(checkpoints.rbegin(), checkpoints.rend(), [&](const auto& checkpoint) {
+      if (checkpoint.step > 0) files.push_back(checkpoint.path);
+    });
   }
   return files;
 }
 
 void average_models(const std::vector<std::string>& files, const std::string& out) {
   if (files.size() < 2) {
-    throw Error(ExitCode::kUsage, "average: expected two or more models, found {}", files.size());
+    throw Error(ExitCode::kUsage,
+                "average: expected two or more models, found {}; of a run its checkpoints count, "
+                "but not that of step 0",
+                files.size());
   }
+  check_replaceable(out);
   ThreadPool pool(1);
   const auto backend = kernels::make_reference_backend(pool);
   const train::ModelFile first(files.front());
   const ModelParts parts = model_parts(first);
   model::GatedConvLm network(parts.config.model, parts.tokenizer->size(), *backend,
                              kernels::ArraySet{Array::kValue});
+  // Beside the network: sums in double, and one parameter in logical order.
+  require_memory(
+      static_cast<double>(network.parameters().elements()) * (sizeof(double) + sizeof(Real)),
+      "the mean of the weights");
   Sum sum;
   train::ModelInfo info;
   train::TrainState state;
@@ -108,6 +117,7 @@ void average_models(const std::vector<std::string>& files, const std::string& ou
   // Nobody has validated this model.
   state.best_loss = std::numeric_limits<double>::infinity();
   state.best_step = 0;
+  const DelayedSignals delayed;
   train::save_model(out, info, state, network);
 }
 

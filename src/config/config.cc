@@ -169,6 +169,15 @@ std::string value_of_key(const Config& config, std::string_view path) {
   return line.size() <= kLongest ? line : line.substr(0, kLongest) + "...";
 }
 
+std::optional<Difference> network_difference(const Config& expected, const Config& found) {
+  Config other = found;
+  other.model = expected.model;
+  other.model.dropout = found.model.dropout;
+  const std::vector<std::string> keys = differing_keys(other, found);
+  if (keys.empty()) return std::nullopt;
+  return Difference{keys[0], value_of_key(other, keys[0]), value_of_key(found, keys[0])};
+}
+
 std::string preset_summary(const Preset& preset) {
   std::string_view line = preset.text.substr(0, preset.text.find('\n'));
   if (!line.starts_with("//")) return "";

@@ -19,10 +19,12 @@ std::string model_path(const std::string& model, Which which) {
     return run.best_path();
   }
   const auto checkpoints = run.checkpoints();
-  if (which == Which::kLast && !checkpoints.empty()) return checkpoints.front().path;
-  throw Error(ExitCode::kNoInput, "{}: no {}", model,
-              which == Which::kBest ? "best model yet: the run has not validated; try --which last"
-                                    : "checkpoint yet");
+  if (which == Which::kBest) {
+    throw Error(ExitCode::kNoInput, "{}: no best model yet: the run has not validated{}", model,
+                checkpoints.empty() ? "" : "; its last checkpoint is " + checkpoints[0].path);
+  }
+  if (checkpoints.empty()) throw Error(ExitCode::kNoInput, "{}: no checkpoint yet", model);
+  return checkpoints.front().path;
 }
 
 ModelParts model_parts(const train::ModelFile& file) {

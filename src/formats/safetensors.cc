@@ -117,6 +117,7 @@ std::uint64_t TensorInfo::elements() const { return (end - begin) / dtype_size(d
 struct SafetensorsWriter::State {
   std::string path;
   Metadata metadata;
+  int descriptor = -1;  // of a file without a name
   std::vector<TensorInfo> tensors;
 
   void lay_out();
@@ -128,6 +129,11 @@ SafetensorsWriter::SafetensorsWriter(std::string path, Metadata metadata)
     : state_(std::make_unique<State>()) {
   state_->path = std::move(path);
   state_->metadata = std::move(metadata);
+}
+
+SafetensorsWriter::SafetensorsWriter(std::string path, Metadata metadata, int descriptor)
+    : SafetensorsWriter(std::move(path), std::move(metadata)) {
+  state_->descriptor = descriptor;
 }
 
 SafetensorsWriter::~SafetensorsWriter() = default;
@@ -202,7 +208,7 @@ void SafetensorsWriter::commit(
     throw Error(ExitCode::kInternal, "{}: header too long (expected at most {} bytes, found {})",
                 printable(s.path), kMaxHeaderBytes, json.size());
   }
-  AtomicFile file(s.path);
+  AtomicFile file = s.descriptor < 0 ? AtomicFile(s.path) : AtomicFile(s.path, s.descriptor);
   file.write(little_endian(json.size()));
   file.write(json);
   for (std::size_t i = 0; i < s.tensors.size(); ++i) {

@@ -87,8 +87,15 @@ double ParameterStore::squared_gradient_norm() const {
   return sum;
 }
 
-void ParameterStore::update(const kernels::UpdateRule& rule) {
-  for (const auto& weights : weights_) backend_.update(*weights, rule);
+void ParameterStore::update(const kernels::UpdateRule& rule, const StepObserver& observer) {
+  for (const auto& weights : weights_) {
+    const auto step = [&] { backend_.update(*weights, rule); };
+    if (observer) {
+      observer(*weights, step);
+    } else {
+      step();
+    }
+  }
 }
 
 void ParameterStore::discard_gradient() {
@@ -97,6 +104,7 @@ void ParameterStore::discard_gradient() {
 
 void ParameterStore::start_averages() {
   assert(arrays_.has(Array::kAverage));
+  for (const auto& weights : weights_) backend_.catch_up(*weights);
   for (const Parameter& parameter : parameters_) {
     std::copy_n(parameter.slices[Array::kValue], parameter.stored,
                 parameter.slices[Array::kAverage]);

@@ -4,7 +4,6 @@
 #include <span>
 
 #include "sluice/base/error.h"
-#include "sluice/formats/safetensors.h"
 #include "words.h"
 
 namespace sluice::text {
@@ -89,8 +88,7 @@ void EncodedCorpus::add_id(int id) {
   ++tokens_;
 }
 
-void EncodedCorpus::write(const std::string& path) {
-  formats::SafetensorsWriter writer(path, to_metadata(header_));
+void EncodedCorpus::write(formats::SafetensorsWriter&& writer) {
   writer.declare("ids", narrow_ ? formats::Dtype::kU16 : formats::Dtype::kU32, {tokens_});
   writer.declare("line_starts", formats::Dtype::kU64, {header_.counts.lines});
   writer.commit([this](const formats::TensorInfo& tensor, const auto& write) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "corpus_reader.h"
+#include "sluice/formats/safetensors.h"
 #include "sluice/text/tokenizer.h"
 #include "spill.h"
 #include "token_format.h"
@@ -23,7 +24,8 @@ class EncodedCorpus {
   // there is nothing to predict.
   void encode(const std::vector<std::string>& files,
               const std::function<void(std::uint64_t, std::uint64_t)>& progress);
-  void write(const std::string& path);
+  // After encode(), with to_metadata(header()) in the writer.
+  void write(formats::SafetensorsWriter&& writer);
   const TokenFileHeader& header() const { return header_; }
 
  private:

@@ -169,23 +169,61 @@ void TokenFile::verify() const {
 
 namespace {
 
-// Encodes the text and writes its token file into `directory`, where the ids meanwhile take their
-// space twice. corpus_hash: what the text must have; nothing for a pipe.
-TokenFile encode_into(const std::string& directory, const std::vector<std::string>& files,
-                      LineRange range, const Tokenizer& tokenizer,
-                      const std::optional<std::uint64_t>& corpus_hash,
-                      const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
-  EncodedCorpus encoded(tokenizer, range, directory);
-  encoded.encode(files, progress);
-  const TokenFileHeader& header = encoded.header();
-  if (corpus_hash && *corpus_hash != header.corpus_hash) {
+// What a text becomes, and how it is to be read.
+struct Source {
+  const std::vector<std::string>& files;
+  LineRange range;
+  const Tokenizer& tokenizer;
+  std::optional<std::uint64_t> corpus_hash;  // what the text must have; unknown for a pipe
+  const std::function<void(std::uint64_t, std::uint64_t)>& progress;
+};
+
+// Keeps the ids in `directory`, without a name, until `write` makes the token file of them.
+TokenFile encode_in(const std::string& directory, const Source& source,
+                    const std::function<TokenFile(EncodedCorpus&)>& write) {
+  EncodedCorpus encoded(source.tokenizer, source.range, directory);
+  encoded.encode(source.files, source.progress);
+  const std::uint64_t found = encoded.header().corpus_hash;
+  if (source.corpus_hash && *source.corpus_hash != found) {
     throw Error(ExitCode::kBadData,
                 "{}: the text changed while it was read (expected checksum {}, found {})",
-                corpus_name(files), to_hex(*corpus_hash), to_hex(header.corpus_hash));
+                corpus_name(source.files), to_hex(*source.corpus_hash), to_hex(found));
   }
-  const std::string path = cache_path(directory, header.corpus_hash, header.tokenizer_hash, range);
-  encoded.write(path);
-  return TokenFile(path);
+  return write(encoded);
+}
+
+TokenFile encode_into_cache(const std::string& directory, const Source& source) {
+  make_directories(directory);
+  sweep_cache(directory);
+  return encode_in(directory, source, [&](EncodedCorpus& encoded) {
+    const TokenFileHeader& header = encoded.header();
+    const std::string path =
+        cache_path(directory, header.corpus_hash, header.tokenizer_hash, source.range);
+    encoded.write(formats::SafetensorsWriter(path, to_metadata(header)));
+    return TokenFile(path);
+  });
+}
+
+// In files that have no name, so that nothing is left of a process however it ends.
+TokenFile encode_without_trace(const Source& source) {
+  const std::string directory = temporary_directory();
+  return encode_in(directory, source, [&](EncodedCorpus& encoded) {
+    const TemporaryFile file;
+    encoded.write(
+        formats::SafetensorsWriter(directory, to_metadata(encoded.header()), file.descriptor()));
+    return TokenFile(file.path());
+  });
+}
+
+// Errors of output say what to do about them.
+template <class Call>
+auto with_hint(std::string_view hint, const Call& call) {
+  try {
+    return call();
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::kOutput) throw;
+    throw Error(ExitCode::kOutput, "{}; {}", error.what(), hint);
+  }
 }
 
 }  // namespace
@@ -200,20 +238,14 @@ TokenFile tokenize(const std::vector<std::string>& files, LineRange range,
     const std::string path = cache_path(directory, *corpus_hash, tokenizer.hash(), range);
     if (auto cached = find_cached(path, *corpus_hash, tokenizer, range)) return *cached;
   }
-  try {
-    if (cache == Cache::kReadOnly) {
-      check_creatable(directory);
-      const TemporaryDirectory temporary;
-      return encode_into(temporary.path(), files, range, tokenizer, corpus_hash, progress);
-    }
-    make_directories(directory);
-    sweep_cache(directory);
-    return encode_into(directory, files, range, tokenizer, corpus_hash, progress);
-  } catch (const Error& error) {
-    if (error.code() != ExitCode::kOutput) throw;
-    throw Error(ExitCode::kOutput, "{}; set data.cache_dir to a folder with room to write",
-                error.what());
+  const Source source = {files, range, tokenizer, corpus_hash, progress};
+  constexpr std::string_view kHint = "set data.cache_dir to a folder with room to write";
+  if (cache == Cache::kKeep) {
+    return with_hint(kHint, [&] { return encode_into_cache(directory, source); });
   }
+  with_hint(kHint, [&] { check_creatable(directory); });
+  return with_hint("a dry run encodes in TMPDIR: set it to a folder with room to write",
+                   [&] { return encode_without_trace(source); });
 }
 
 std::string default_cache_dir() {

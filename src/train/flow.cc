@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <vector>
 
@@ -15,15 +16,11 @@ using nn::Parameter;
 constexpr Index kMostCopied = Index{1} << 22;
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
-// Of the parameters that the weights own: v where it is laid out for them, else (rows that belong
-// to another table) their bias; null when there is neither.
-const Parameter* parameter_of(const nn::ParameterStore& store, const Weights& weights) {
-  const Parameter* bias = nullptr;
-  for (const Parameter& parameter : store.parameters()) {
-    if (parameter.laid_out_by == &weights) return &parameter;
-    if (&parameter.slices == weights.b()) bias = &parameter;
-  }
-  return bias;
+// The v of a product or a table.
+const Parameter& matrix_of(const nn::ParameterStore& store, const Weights& weights) {
+  return *std::find_if(
+      store.parameters().begin(), store.parameters().end(),
+      [&](const Parameter& parameter) { return &parameter.slices == &weights.v(); });
 }
 
 // "blocks.0.layers.0" of "blocks.0.layers.0.conv.weight_v", "embedding" of "embedding.weight".
@@ -41,21 +38,19 @@ double norm(const Real* values, std::size_t size) {
   return std::sqrt(sum);
 }
 
-// One step on these weights; |change of v| / |v|, in the backend's layout, whose padding stays
-// zero.
-double measured_update(kernels::Backend& backend, Weights& weights, const Parameter* parameter,
-                       const kernels::UpdateRule& rule) {
-  const bool copies = parameter != nullptr && parameter->laid_out_by == &weights &&
-                      parameter->stored <= kMostCopied;
-  if (!copies) {
-    backend.update(weights, rule);
+// Takes the step on these weights; |change of v| / |v|, in the backend's layout, whose padding
+// stays zero.
+double measured_step(kernels::Backend& backend, Weights& weights, Index stored,
+                     const std::function<void()>& step) {
+  if (stored > kMostCopied) {
+    step();
     return kNone;
   }
   // Rows may owe steps of before, and then this one.
   backend.catch_up(weights);
   const Real* now = weights.v()[Array::kValue];
-  std::vector<Real> before(now, now + parameter->stored);
-  backend.update(weights, rule);
+  std::vector<Real> before(now, now + stored);
+  step();
   backend.catch_up(weights);
   const double size = norm(before.data(), before.size());
   for (std::size_t i = 0; i < before.size(); ++i) before[i] = now[i] - before[i];
@@ -76,14 +71,13 @@ model::GatedConvLm::BackwardObserver Flow::observer() {
 }
 
 void Flow::update(const kernels::UpdateRule& rule, Index targets) {
-  const nn::ParameterStore& store = model_.parameters();
+  nn::ParameterStore& store = model_.parameters();
   const double count = static_cast<double>(targets);
-  for (const auto& weights : store.weights()) {
-    const Parameter* parameter = parameter_of(store, *weights);
-    const double gradient = std::sqrt(model_.backend().squared_norm(*weights)) / count;
-    const double ratio = measured_update(model_.backend(), *weights, parameter, rule);
-    if (parameter == nullptr) continue;
-    const std::string name = layer_name(parameter->name);
+  store.update(rule, [&](Weights& weights, const std::function<void()>& step) {
+    const Parameter& matrix = matrix_of(store, weights);
+    const double gradient = std::sqrt(model_.backend().squared_norm(weights)) / count;
+    const double ratio = measured_step(model_.backend(), weights, matrix.stored, step);
+    const std::string name = layer_name(matrix.name);
     MetricsRow facts = {{"grad_norm", gradient}, {"update_ratio", ratio}};
     if (const auto found = layers_.find(name); found != layers_.end()) {
       const Layer& layer = found->second;
@@ -93,7 +87,7 @@ void Flow::update(const kernels::UpdateRule& rule, Index targets) {
       facts.emplace_back("dz_norm", std::sqrt(layer.squared_dz) / count);
     }
     row_.emplace_back(name, std::move(facts));
-  }
+  });
 }
 
 }  // namespace sluice::train

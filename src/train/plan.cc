@@ -86,4 +86,30 @@ double seconds_of(const TrainConfig& config, double steps, double forward, doubl
   return steps * step + validations * forward * valid_batches;
 }
 
+LengthPlan plan_length(const TrainConfig& config, const TrainState& state,
+                       std::uint64_t last_sample, Index samples_per_step, double forward,
+                       double valid_batches) {
+  LengthPlan plan;
+  plan.steps = steps_left(config, state, last_sample, samples_per_step);
+  plan.seconds = seconds_of(config, plan.steps, forward, valid_batches);
+  if (!config.max_time) return plan;
+  const double left = std::max(0.0, config.max_time->value - state.elapsed_seconds);
+  if (left >= plan.seconds) return plan;
+  // As many as the time lets through, validations included.
+  const double hundred = seconds_of(config, 100, forward, valid_batches);
+  return {.steps = std::floor(left / hundred * 100), .seconds = left, .bounded_by_time = true};
+}
+
+DiskPlan plan_disk(const nn::ParameterStore& store, const ModelInfo& info, Index keep_last) {
+  const double parameters = real_bytes(store.elements());
+  DiskPlan plan;
+  plan.model = parameters + static_cast<double>(info.tokenizer.size()) +
+               static_cast<double>(info.permutation.size() * sizeof(int));
+  // All arrays but the gradient.
+  plan.checkpoint = plan.model + parameters * (store.arrays().size() - 2);
+  // While the newest checkpoint is written, the oldest is still there.
+  plan.most = (static_cast<double>(keep_last) + 1) * plan.checkpoint + plan.model;
+  return plan;
+}
+
 }  // namespace sluice::train

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <optional>
+#include <utility>
 
 #include "sluice/base/error.h"
 #include "sluice/optim/optimizer.h"
@@ -22,15 +22,27 @@ namespace {
 class AveragedWeights {
  public:
   explicit AveragedWeights(nn::ParameterStore& store) : store_(store) { swap(); }
-  ~AveragedWeights() { swap(); }
+  // On an error's way out, when nothing else may be thrown: whoever catches it ends the run.
+  ~AveragedWeights() {
+    try {
+      restore();
+    } catch (...) {
+    }
+  }
   AveragedWeights(const AveragedWeights&) = delete;
   AveragedWeights& operator=(const AveragedWeights&) = delete;
+
+  // Ends it where what goes wrong can be told.
+  void restore() {
+    if (std::exchange(active_, false)) swap();
+  }
 
  private:
   void swap() {
     if (store_.arrays().has(kernels::Array::kAverage)) store_.swap_averages();
   }
   nn::ParameterStore& store_;
+  bool active_ = true;
 };
 
 }  // namespace
@@ -38,7 +50,8 @@ class AveragedWeights {
 Trainer::Trainer(const Run& run, const TrainState& state)
     : run_(run),
       state_(state),
-      metrics_(run.directory.metrics_path(), state.step, state.validated_step),
+      metrics_(run.directory.metrics_path(), state.step,
+               state.baseline_due != 0 ? -1 : state.validated_step),
       memory_(run.model.state(run.batch_size, run.tokens_per_sample, true)),
       started_(Clock::now()),
       seconds_before_(state.elapsed_seconds) {
@@ -53,11 +66,11 @@ Trainer::Trainer(const Run& run, const TrainState& state)
 Trainer::Outcome Trainer::run() {
   // Finds a full disk now, not after hours.
   if (state_.step == 0) save(true);
-  // A stop may have cut the validation short that this step was due.
-  bool pending_validation =
-      state_.step > 0 && state_.validated_step < state_.step && due(run_.train.eval_every);
+  bool pending_validation = owes_validation();
+  begins_with_validation_ = pending_validation;
   while (pending_validation || !finished()) {
-    if (run_.stop_requested()) {
+    if (must_stop()) {
+      state_.elapsed_seconds = seconds();
       save(true);
       return Outcome::kStopped;
     }
@@ -68,6 +81,8 @@ Trainer::Outcome Trainer::run() {
     }
     pending_validation = due(run_.train.eval_every) && !validate();
     const bool last = finished();
+    // A validation may have ended the run between two rows.
+    if (last && state_.interval_targets > 0) log_step();
     // Amid skipped steps the checkpoints before are what a diverging run is left with.
     const bool worth_saving = last || state_.bad_in_a_row == 0;
     if (!pending_validation && due(run_.train.save_every) && worth_saving) save(last);
@@ -87,16 +102,21 @@ Trainer::Outcome Trainer::run() {
 
 double Trainer::estimate_seconds() {
   const double forward = time_forward(run_.model, run_.batches, state_.samples, batch_, *memory_);
-  const double step_progress = progress(1) - progress(0);
-  double seconds = run_.train.max_time ? run_.train.max_time->value - state_.elapsed_seconds
-                                       : std::numeric_limits<double>::infinity();
-  if (step_progress > 0) {
-    const double steps = std::max(0.0, 1 - progress(0)) / step_progress;
-    const double tokens = static_cast<double>(run_.batch_size * run_.tokens_per_sample);
-    const double valid_batches = static_cast<double>(run_.valid.size()) / tokens;
-    seconds = std::min(seconds, seconds_of(run_.train, steps, forward, valid_batches));
-  }
-  return std::max(0.0, seconds);
+  const double tokens = static_cast<double>(run_.batch_size * run_.tokens_per_sample);
+  const double valid_batches = static_cast<double>(run_.valid.size()) / tokens;
+  return plan_length(run_.train, state_, last_sample_, samples_per_step(), forward, valid_batches)
+      .seconds;
+}
+
+// Another model's weights validate before they change; of a run's own steps, a stop may have cut
+// the validation short that was due.
+bool Trainer::owes_validation() const {
+  if (state_.step == 0) return state_.baseline_due != 0;
+  return state_.validated_step < state_.step && due(run_.train.eval_every);
+}
+
+bool Trainer::must_stop() const {
+  return run_.stop_requested() || (!begins_with_validation_ && run_.out_of_time());
 }
 
 void Trainer::step() {
@@ -179,6 +199,8 @@ bool Trainer::validate() {
   if (!evaluate(totals)) return false;
   const TrainState before = state_;
   const double loss = eval::nats_per_token(totals);
+  begins_with_validation_ = false;
+  state_.baseline_due = 0;
   state_.validated_step = state_.step;
   state_.elapsed_seconds = seconds();
   if (state_.step % run_.train.eval_every == 0) count_validation(loss);
@@ -197,15 +219,17 @@ bool Trainer::validate() {
 }
 
 bool Trainer::evaluate(eval::Totals& totals) {
-  const AveragedWeights averaged(run_.model.parameters());
+  AveragedWeights averaged(run_.model.parameters());
   const double tokens = static_cast<double>(run_.valid.size());
-  return eval::evaluate(
+  const bool whole = eval::evaluate(
       run_.model, run_.permutation, run_.end_of_line, run_.valid,
       [&](std::uint64_t scored, std::uint64_t) {
         run_.bar.show(static_cast<double>(scored) / tokens, "validating");
-        return !run_.stop_requested();
+        return !must_stop();
       },
       totals);
+  averaged.restore();
+  return whole;
 }
 
 void Trainer::count_validation(double loss) {
@@ -221,12 +245,14 @@ bool Trainer::keep_best(double loss, const TrainState& before_validation) {
   TrainState state = state_;
   state.best_loss = loss;
   state.best_step = state.step;
+  AveragedWeights averaged(run_.model.parameters());
   try {
-    const AveragedWeights averaged(run_.model.parameters());
     save_model(run_.directory.best_path(), run_.info, state, run_.model);
+    averaged.restore();
   } catch (const Error& error) {
     // A best model that is not on disk is not one: the older stays the one to beat.
     if (error.code() != ExitCode::kOutput) throw;
+    averaged.restore();
     if (finished()) {
       // The run must not be lost with it; a resume validates once more.
       state_ = before_validation;

@@ -3,11 +3,13 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
 
 #include "sluice/base/error.h"
+#include "tests/support/error_check.h"
 #include "tests/support/temp_dir.h"
 
 namespace sluice {
@@ -52,19 +54,36 @@ TEST_CASE("check_creatable: a directory that may not be written to is refused", 
   fs::permissions(folder / "closed", fs::perms::owner_all);
 }
 
-TEST_CASE("TemporaryDirectory: is new, goes with its files, which stay readable", "[base]") {
+TEST_CASE("check_replaceable: a regular file or none, in a directory that is there", "[base]") {
+  const TempDir folder;
+  folder.write("file", "x");
+  CHECK_NOTHROW(check_replaceable(folder / "file"));
+  CHECK_NOTHROW(check_replaceable(folder / "new"));
+  CHECK_NOTHROW(check_replaceable("new"));
+  const auto refuses = [](const std::string& path, const std::string& why) {
+    testing::check_error(ExitCode::kOutput, {path, why}, [&] { check_replaceable(path); });
+  };
+  refuses(folder.path(), "Is a directory");
+  refuses("/dev/null", "File exists");
+  refuses(folder / "missing/new", "No such file");
+  refuses(folder / "file/new", "Not a directory");
+  CHECK(folder.names().size() == 1);
+}
+
+TEST_CASE("TemporaryFile: has no name, and is read as long as somebody has it open", "[base]") {
+  const TempDir folder;
+  const char* before = std::getenv("TMPDIR");
+  const std::string kept = before != nullptr ? before : "";
+  ::setenv("TMPDIR", folder.path().c_str(), 1);
+  CHECK(temporary_directory() == folder.path());
   std::ifstream open;
-  std::string path;
   {
-    const TemporaryDirectory first, second;
-    path = first.path();
-    CHECK(path != second.path());
-    CHECK(fs::is_directory(path));
-    CHECK(fs::is_empty(path));
-    std::ofstream(path + "/file") << "text" << std::flush;
-    open.open(path + "/file");
+    const TemporaryFile file;
+    CHECK(folder.names().empty());
+    REQUIRE(::write(file.descriptor(), "text", 4) == 4);
+    open.open(file.path());
   }
-  CHECK_FALSE(fs::exists(path));
+  before != nullptr ? ::setenv("TMPDIR", kept.c_str(), 1) : ::unsetenv("TMPDIR");
   std::string text;
   open >> text;
   CHECK(text == "text");

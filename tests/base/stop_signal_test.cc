@@ -39,6 +39,23 @@ TEST_CASE("StopSignal: the first signal of each kind only asks to stop", "[base]
   }
 }
 
+TEST_CASE("DelayedSignals: SIGINT and SIGTERM wait for its end, and are not lost", "[base]") {
+  for (const int number : {SIGINT, SIGTERM}) {
+    CAPTURE(number);
+    int pipe[2];
+    REQUIRE(::pipe(pipe) == 0);
+    CHECK(status_of_child([&] {
+            const DelayedSignals delayed;
+            ::kill(::getpid(), number);
+            return ::write(pipe[1], "x", 1) == 1 ? 42 : 1;
+          }) == -number);
+    ::close(pipe[1]);
+    char byte = 0;
+    CHECK(::read(pipe[0], &byte, 1) == 1);
+    ::close(pipe[0]);
+  }
+}
+
 TEST_CASE("StopSignal: a second SIGINT or SIGTERM ends the process at once", "[base]") {
   const auto two = [](int first, int second) {
     return status_of_child([=] {

@@ -114,6 +114,23 @@ refuses 71 'out of memory: .* GB wanted' train --dry-run tiny.json \
   --set 'model.blocks=[{"layers":[{"channels":100000}]}]'
 refuses 71 'out of memory: .* GB wanted' train --dry-run tiny.json \
   --set data.batch_size=20000 --set data.tokens_per_sample=1000 --set model.embedding_dim=100000
-[ -z "$(ls "$TMPDIR")" ] || fail "temporary files stay: $(ls "$TMPDIR")"
+# However a dry run ends, amid its encoding too, nothing is left.
+for _ in $(seq 40); do cat "$text"; done >"$scratch/long.txt"
+for _ in $(seq 3); do cat "$scratch/long.txt"; done >"$scratch/longer.txt"
+cat >interruptible.py <<'PY'
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in what a script has in the background
+os.execv(sys.argv[1], sys.argv[1:])
+PY
+for signal in INT TERM KILL; do
+  python3 interruptible.py "$sluice" train --dry-run tiny.json --train "$scratch/longer.txt" --set tokenizer.type=byte \
+    >/dev/null 2>&1 &
+  process=$!
+  sleep 0.3
+  kill -$signal $process || fail "a dry run was too fast to be killed"
+  wait $process 2>/dev/null
+  [ -z "$(ls -A "$TMPDIR")" ] || fail "SIG$signal: temporary files stay: $(ls -A "$TMPDIR")"
+done
+[ -z "$(ls -A "$TMPDIR")" ] || fail "temporary files stay: $(ls "$TMPDIR")"
 
 finish

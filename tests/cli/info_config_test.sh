@@ -53,6 +53,8 @@ total "$parameters" runs/a/config.json --vocab "$words" --set train.max_steps=nu
 refuses 2 'info: what about\? .*found neither' info
 refuses 2 'info: what about\? .*found both' info runs/a --config default
 refuses 2 '^error: info: --vocab: belongs to --config' info runs/a --vocab 9
+refuses 2 '^error: info: --which: belongs to a run' info --config default --vocab 9 --which nonsense
+refuses 2 '^error: --which: expected best or last' info runs/a --which nonsense
 refuses 2 '^error: info: --set: belongs to --config' info runs/a --set train.seed=1
 refuses 2 'tokenizer\.vocab_size: not known.*--vocab' info --config default
 refuses 2 'unknown preset' info --config gcnn-15

@@ -57,17 +57,52 @@ succeeds train --resume --out runs/c --stop-after 1h
 [ "$(model_hash runs/c --which last)" = "$(model_hash runs/b --which last)" ] ||
   fail "a resume after --init ends with another model"
 
+# The clock runs from the start of the command: it stops the encoding of a text too.
+head -c 2900 other.txt >unseen.txt
+refuses 75 '^error: runs/late: stopped before training began; nothing changed$' \
+  train tiny.json --train unseen.txt --set tokenizer.type=byte --out runs/late --stop-after 1e-9
+rm "$scratch"/cache/sluice/*
+refuses 75 'runs/c: stopped before training began; nothing changed$' \
+  train --resume --out runs/c --max-steps 25 --stop-after 1e-9
+succeeds train --dry-run tiny.json --train unseen.txt --set tokenizer.type=byte --out runs/late \
+  --stop-after 1e-9
+
 # With a CONFIG of the same network: its training, its dropout, MODEL's tokenizer.
 succeeds train tiny.json --init runs/a --out runs/d --max-steps 2 --set optimizer.type=sgd \
   --set model.dropout.layer=0.3 --set tokenizer.type=byte
 grep -q '^tokenizer: that of runs/a/best' "$err" || fail "--init with CONFIG: $(cat "$err")"
 same_vocabulary runs/a/best.safetensors runs/d/best.safetensors
 grep -q '"layer": 0.3' runs/d/config.json || fail "--init with CONFIG: $(cat runs/d/config.json)"
-# A run can be replaced by one that begins with its own model.
+# What the new run begins with must not go before it has saved anything.
+for model in runs/d runs/d/best.safetensors ./runs/../runs/d/checkpoints/step-00000002.safetensors; do
+  refuses 2 '^error: --init .*runs/d/.*--overwrite would remove it' \
+    train tiny.json --init "$model" --out runs/d --overwrite --max-steps 1
+done
 cp -a runs/d runs/e
-succeeds train tiny.json --init runs/e --out runs/e --overwrite --max-steps 1
-[ "$(model_hash runs/e/checkpoints/step-00000000.safetensors)" = "$(model_hash runs/d)" ] ||
-  fail "--init from the run that is replaced"
+succeeds train tiny.json --init runs/d --out runs/e --overwrite --max-steps 1
+
+# The meaning of <unk> in the text goes with the tokenizer; what belongs to the machine does not.
+sed 's/ the / <unk> /g' train.txt >unk.txt
+succeeds train tiny.json --train unk.txt --out runs/unk --max-steps 1 --threads 2 \
+  --set tokenizer.type=word --set data.unk_in_text=true --set data.cache_dir=elsewhere
+[ -d elsewhere ] || fail "data.cache_dir is not used"
+rm -r elsewhere
+succeeds train tiny.json --init runs/unk --out runs/unk2 --max-steps 1 --set tokenizer.type=word
+grep -q '^tokenizer: that of runs/unk/best.*; data\.unk_in_text is true with it$' "$err" ||
+  fail "unk_in_text: $(cat "$err")"
+grep -q '"unk_in_text": true' runs/unk2/config.json || fail "unk_in_text: $(cat runs/unk2/config.json)"
+succeeds train --init runs/unk --train unk.txt --out runs/unk3 --max-steps 1
+grep -q '"unk_in_text": true' runs/unk3/config.json || fail "unk_in_text: $(cat runs/unk3/config.json)"
+[ ! -e elsewhere ] || fail "--init without CONFIG makes the folder that a model names"
+grep -q '"cache_dir": null' runs/unk3/config.json || fail "cache_dir: $(cat runs/unk3/config.json)"
+grep -q '"threads": 0' runs/unk3/config.json || fail "threads: $(cat runs/unk3/config.json)"
+
+# The best model is never worse than the one before: that is validated first.
+succeeds train tiny.json --init runs/a --out runs/worse --max-steps 3 --set optimizer.type=sgd \
+  --set optimizer.lr=100 --set optimizer.clip_norm=0
+[ "$(model_hash runs/worse)" = "$(model_hash runs/a)" ] || fail "--init: a worse model is the best"
+head -n 1 runs/worse/metrics.jsonl | grep -q '"step":0,.*"valid_loss"' ||
+  fail "--init: no validation at step 0: $(cat runs/worse/metrics.jsonl)"
 
 refuses 2 'resume and --init' train --resume --init runs/a --out runs/a
 refuses 2 'no training text' train --init runs/a --out new
@@ -78,6 +113,12 @@ refuses 2 '^error: model\.embedding_dim: not that of --init runs/a/best.safetens
 refuses 2 '^error: model\.norm: .*expected "weight", found "none"' \
   train --init runs/a --train other.txt --out new --set model.norm=none
 refuses 73 'runs/b: exists' train --init runs/a --train other.txt --out runs/b
+
+# A run without a best model yet: no option that train lacks is named.
+cp -a runs/first runs/young
+rm runs/young/best.safetensors
+refuses 66 'no best model yet.*last checkpoint is runs/young/checkpoints/step-00000001\.safetensors$' \
+  train --init runs/young --train other.txt --out new
 
 # "auto" cutoffs are those with which the model began, in a resume and for --init.
 succeeds train tiny.json --out runs/cut --max-steps 2 --set 'model.output.cutoffs=[10]'
@@ -122,6 +163,9 @@ refuses 2 'FILE is required' average --out new
 refuses 2 '--out: expected' average runs/a
 refuses 2 '--out: expected' average runs/a --out ''
 refuses 2 'two or more models, found 1' average mean.safetensors --out new
+# The first weights of a run are no model.
+refuses 2 'two or more models, found 1; .*not that of step 0' average runs/first --out new
+refuses 74 'missing/new: cannot be written' average runs/a other.txt --out missing/new
 refuses 66 'missing' average runs/a missing --out new
 refuses 65 'other\.txt' average runs/a other.txt --out new
 refuses 74 '' average runs/a --out runs --overwrite

@@ -18,7 +18,7 @@ cat >run.json <<'JSON'
   "optimizer": {"type": "adamw", "lr": 0.01, "weight_decay": 0.1, "clip_norm": 1.0},
   "schedule": {"type": "cosine", "warmup": 0.1},
   "train": {"max_steps": 340, "accumulate_steps": 2, "eval_every": 7, "save_every": 11,
-            "log_every": 3, "threads": 1}
+            "log_every": 3, "flow_every": 9, "threads": 1}
 }
 JSON
 sed 's/"type": "adamw", "lr": 0.01/"type": "nag", "lr": 0.1/' run.json >nag.json

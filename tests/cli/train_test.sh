@@ -289,6 +289,13 @@ idle schedule.milestones schedule.type=plateau 'schedule.milestones=[0.5]'
 idle schedule.factor schedule.type=linear schedule.factor=0.1
 idle schedule.min_lr schedule.type=constant schedule.min_lr=1e-3
 idle model.output.cutoffs model.output.type=softmax 'model.output.cutoffs=[10]'
+idle '' model.dropout.tail=0.1 'model.output.cutoffs=[10]'
+idle model.dropout.tail model.output.type=softmax model.dropout.tail=0.1
+idle model.output.bias 'model.output.cutoffs=[10]' model.output.bias=false
+idle '' model.output.type=softmax model.output.bias=false
+idle data.valid_fraction data.valid_fraction=0.1
+idle schedule.type schedule.type=plateau schedule.patience=2 train.early_stop_evals=3
+idle '' schedule.type=plateau schedule.patience=2 train.early_stop_evals=4
 idle model.output.tail_div model.output.type=softmax model.output.tail_div=2
 
 finish

@@ -93,6 +93,10 @@ TEST_CASE("average_models: what is not of one kind is refused, by file and diffe
   check_error(ExitCode::kUsage, {"two or more", "found 1"},
               [&] { average_models({first}, it.out); });
 
+  check_error(ExitCode::kOutput, {"missing/out", "No such file"}, [&] {
+    average_models({first, "not looked at"}, it.run.folder / "missing/out");
+  });
+
   Fixture wide;
   wide.run.config.model.embedding_dim = 5;
   wide.run.info.config = to_json(wide.run.config);
@@ -110,14 +114,15 @@ TEST_CASE("average_models: what is not of one kind is refused, by file and diffe
   it.refuses({first, first, swapped}, {swapped, "permutation", first});
 }
 
-TEST_CASE("files_to_average: a run stands for all its checkpoints, oldest first", "[config]") {
+TEST_CASE("files_to_average: a run stands for all its checkpoints but the untrained, oldest first",
+          "[config]") {
   Fixture it;
   const std::string& folder = it.run.folder.path();
   check_error(ExitCode::kNoInput, {folder, "not a run"}, [&] { files_to_average({folder}); });
   const auto run = train::RunDirectory::open_new(it.run.folder / "run", false);
   check_error(ExitCode::kNoInput, {run.path(), "no checkpoint yet"},
               [&] { files_to_average({run.path()}); });
-  for (const std::int64_t step : {10, 9}) testing::write_text(run.checkpoint_path(step), "");
+  for (const std::int64_t step : {10, 9, 0}) testing::write_text(run.checkpoint_path(step), "");
   testing::write_text(run.best_path(), "");
   CHECK(files_to_average({"a", run.path(), "b"}) ==
         std::vector<std::string>{"a", run.checkpoint_path(9), run.checkpoint_path(10), "b"});

@@ -86,10 +86,14 @@ TEST_CASE("OpenModel: MODEL is a file, or a run's best model or last checkpoint"
 
   const auto run = train::RunDirectory::open_new(it.run.folder / "run", false);
   const std::string at = run.path();
-  check_error(ExitCode::kNoInput, {at, "no best model yet", "--which last"},
-              [&] { model_path(at, Which::kBest); });
+  const auto refuses_best = [&](const std::string& hint) {
+    check_error(ExitCode::kNoInput, {at, "no best model yet: the run has not validated" + hint},
+                [&] { model_path(at, Which::kBest); });
+  };
+  refuses_best("");
   check_error(ExitCode::kNoInput, {at, "no checkpoint yet"}, [&] { model_path(at, Which::kLast); });
   for (const std::int64_t step : {10, 9}) testing::write_text(run.checkpoint_path(step), "");
+  refuses_best("; its last checkpoint is " + run.checkpoint_path(10));
   testing::write_text(run.best_path(), "");
   CHECK(model_path(at, Which::kBest) == run.best_path());
   CHECK(model_path(at, Which::kLast) == run.checkpoint_path(10));

@@ -19,7 +19,7 @@ std::vector<int> encoded_ids(const ScratchFolder& folder, const std::string& tex
                              const Tokenizer& tokenizer, TokenFileHeader* header = nullptr) {
   EncodedCorpus corpus(tokenizer, {}, folder.path(""));
   corpus.encode({folder.write("text", text)}, nullptr);
-  corpus.write(folder.path("tokens"));
+  corpus.write(formats::SafetensorsWriter(folder.path("tokens"), to_metadata(corpus.header())));
   if (header != nullptr) *header = corpus.header();
   const TokenFile file(folder.path("tokens"));
   std::vector<int> ids(file.size());

@@ -359,6 +359,34 @@ TEST_CASE("TokenFile: a cache that is only read is used, and else nothing is lef
   ::unsetenv("TMPDIR");
 }
 
+TEST_CASE("TokenFile: where a dry run encodes is named when it is full, and left empty", "[text]") {
+  class FullFileSystem final : public FileSystem {
+   public:
+    std::ptrdiff_t write(int, const void*, std::size_t) override {
+      errno = ENOSPC;
+      return -1;
+    }
+  };
+  const ScratchFolder folder;
+  const ScratchFolder temporary;
+  const auto file = folder.write("text", "text\n");
+  REQUIRE(::setenv("TMPDIR", temporary.path("").c_str(), 1) == 0);
+  FullFileSystem full;
+  const ScopedFileSystem scope(full);
+  const std::optional<Error> error = ::sluice::testing::error_of([&] {
+    tokenize({file}, {}, *train(TokenizerType::kByte, ""), folder.path("cache"), nullptr,
+             Cache::kReadOnly);
+  });
+  ::unsetenv("TMPDIR");
+  REQUIRE(error);
+  CHECK(error->code() == ExitCode::kOutput);
+  const std::string text = error->what();
+  CHECK(text.find("set it to a folder") != std::string::npos);
+  CHECK(text.find("TMPDIR") != std::string::npos);
+  CHECK(text.find("data.cache_dir") == std::string::npos);
+  CHECK(temporary.names("").empty());
+}
+
 TEST_CASE("TokenFile: a full disk leaves the cache as it was", "[text]") {
   class FailingFileSystem final : public FileSystem {
    public:

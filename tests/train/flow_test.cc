@@ -109,6 +109,36 @@ TEST_CASE("Flow: gradients per target and relative updates, by brute force", "[t
   }
 }
 
+TEST_CASE("Flow: an adaptive output by its parts, its tied words under the embedding", "[train]") {
+  const bool tied = GENERATE(false, true);
+  model::ModelConfig config =
+      testing::tiny_config(8, {testing::block({{.kernel = 2, .channels = 8}})});
+  config.output.type = model::OutputType::kAdaptive;
+  config.output.cutoffs = {9, 15};
+  config.output.tail_div = tied ? 1 : 2;
+  config.output.tied = tied;
+  ModelBench bench(config);
+  Flow flow(bench.model);
+  step(bench.model, flow);
+  std::vector<std::string> names;
+  for (const auto& [name, facts] : flow.row()) {
+    CAPTURE(name);
+    names.push_back(name);
+    REQUIRE(facts.front().first == std::string("grad_norm"));
+    CHECK(facts.front().second > 0);
+    CHECK(fact(flow.row(), name, "update_ratio") > 0);
+  }
+  if (tied) {
+    CHECK(names == std::vector<std::string>{"embedding", "blocks.0.layers.0", "output.clusters",
+                                            "output.tails.0.projection",
+                                            "output.tails.1.projection"});
+  } else {
+    CHECK(names == std::vector<std::string>{"embedding", "blocks.0.layers.0", "output.head",
+                                            "output.tails.0.projection", "output.tails.0",
+                                            "output.tails.1.projection", "output.tails.1"});
+  }
+}
+
 TEST_CASE("Flow: the gates' openings and the gradient that reaches a layer", "[train]") {
   // Without weights in the convolution the gates are sigma(bias); with one token, and no weight
   // norm, the bias gradient is dz.

@@ -93,5 +93,42 @@ TEST_CASE("seconds_of: three passes for a micro-batch, one validation more than 
   CHECK(seconds_of(config, 100, 0.5, 10) == 100 * 3 * 0.5 * 2 + (2 + 1) * 0.5 * 10);
 }
 
+TEST_CASE("plan_length: as many steps as the time that is left lets through", "[train]") {
+  TrainConfig config;
+  config.max_steps = 100;
+  config.eval_every = 50;
+  TrainState state;
+  state.step = 40;
+  const LengthPlan steps = plan_length(config, state, 0, 8, 0.5, 10);
+  CHECK(steps.steps == 60);
+  CHECK(steps.seconds == seconds_of(config, 60, 0.5, 10));
+  CHECK_FALSE(steps.bounded_by_time);
+  config.max_time = Seconds{1000};
+  CHECK(plan_length(config, state, 0, 8, 0.5, 10).steps == 60);
+  state.elapsed_seconds = 950;
+  const LengthPlan time = plan_length(config, state, 0, 8, 0.5, 10);
+  CHECK(time.bounded_by_time);
+  CHECK(time.seconds == 50);
+  CHECK(time.steps == std::floor(50 / seconds_of(config, 100, 0.5, 10) * 100));
+  config.max_steps.reset();
+  CHECK(plan_length(config, state, 0, 8, 0.5, 10).seconds == 50);
+  state.elapsed_seconds = 2000;
+  CHECK(plan_length(config, state, 0, 8, 0.5, 10).seconds == 0);
+}
+
+TEST_CASE("plan_disk: checkpoints with all but the gradients, one of them too many, and a model",
+          "[train]") {
+  const ModelBench bench(medium(), kWords, 1,
+                         kernels::training_arrays(kernels::UpdateKind::kAdam, true));
+  const double one = 4.0 * static_cast<double>(bench.model.parameters().elements());
+  ModelInfo info;
+  info.tokenizer.assign(100, 'x');
+  info.permutation.resize(25);
+  const DiskPlan plan = plan_disk(bench.model.parameters(), info, 2);
+  CHECK(plan.model == one + 200);
+  CHECK(plan.checkpoint == 4 * one + 200);  // values, two states, averages
+  CHECK(plan.most == 3 * plan.checkpoint + plan.model);
+}
+
 }  // namespace
 }  // namespace sluice::train

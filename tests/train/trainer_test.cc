@@ -5,6 +5,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <thread>
 
 #include "tests/support/error_check.h"
 #include "tests/support/tiny_model.h"
@@ -129,6 +130,103 @@ TEST_CASE("Trainer: a stop anywhere, and the run goes on with the same bits", "[
     CHECK(rows_of(it.directory).size() == rows_of(whole.directory).size());
   }
   CHECK(stops == 15);
+}
+
+// As TinyRun::trainer(), for what the clock of --stop-after asks.
+Trainer timed_trainer(Fixture& it, const TrainState& state, TinyRun::Stop out_of_time) {
+  return Trainer({.train = it.run.config.train,
+                  .optimizer = it.run.config.optimizer,
+                  .schedule = it.run.config.schedule,
+                  .model = *it.model,
+                  .batches = *it.run.batches,
+                  .batch_size = it.run.config.data.batch_size,
+                  .tokens_per_sample = it.run.config.data.tokens_per_sample,
+                  .valid = it.run.text->valid,
+                  .permutation = it.run.text->permutation,
+                  .end_of_line = it.run.text->tokenizer->end_of_line(),
+                  .info = it.run.info,
+                  .directory = it.directory,
+                  .bar = it.run.bar,
+                  .stop_requested = [] { return false; },
+                  .out_of_time = std::move(out_of_time)},
+                 state);
+}
+
+TEST_CASE("Trainer: a process ends the validation that it begins with, whatever its clock says",
+          "[train]") {
+  Fixture it;
+  int left = 4;  // steps; the first window of the validation is one too much
+  Trainer first = timed_trainer(it, {}, [&] { return left-- <= 0; });
+  CHECK(first.run() == Outcome::kStopped);
+  CHECK(first.state().step == 4);
+  REQUIRE(first.state().validated_step == 0);
+  Trainer second = timed_trainer(it, first.state(), [] { return true; });
+  CHECK(second.run() == Outcome::kStopped);
+  CHECK(second.state().step == 4);
+  CHECK(second.state().validated_step == 4);
+  CHECK(ModelFile(it.directory.checkpoints().front().path).state() == second.state());
+  // A signal does not wait.
+  Trainer third = it.run.trainer(*it.model, it.directory, first.state(), [] { return true; });
+  CHECK(third.run() == Outcome::kStopped);
+  CHECK(third.state().validated_step == 0);
+}
+
+TEST_CASE("Trainer: the time of a validation that was cut short counts", "[train]") {
+  Fixture it;
+  int asked = 0;
+  Trainer trainer = it.run.trainer(*it.model, it.directory, {}, [&] {
+    if (++asked <= 4) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    return true;
+  });
+  CHECK(trainer.run() == Outcome::kStopped);
+  REQUIRE(trainer.state().validated_step == 0);
+  CHECK(trainer.state().elapsed_seconds >= 0.06);
+  CHECK(ModelFile(it.directory.checkpoints().front().path).state() == trainer.state());
+}
+
+TEST_CASE("Trainer: another model's weights validate first, and are what is to be bettered",
+          "[train]") {
+  Fixture it([](TinyRun& run) {
+    run.config.optimizer.lr = 0.01;
+    run.config.train.early_stop_evals = 2;
+    run.config.train.eval_every = 5;
+    run.config.train.save_every = 5;
+    run.config.train.log_every = 20;
+  });
+  TrainState state;
+  state.baseline_due = 1;
+  const auto initial = read_all(it.model->parameters(), Array::kValue);
+  // Stopped at once, it is still due; a resume begins with it.
+  Trainer stopped = it.run.trainer(*it.model, it.directory, state, [] { return true; });
+  CHECK(stopped.run() == Outcome::kStopped);
+  const ModelFile checkpoint(it.directory.checkpoints().front().path);
+  CHECK(checkpoint.state().baseline_due == 1);
+  const Trainer* self = nullptr;
+  Trainer trainer = it.run.trainer(*it.model, it.directory, checkpoint.state(), [&] {
+    if (self->state().step > 0) {  // training makes it worse
+      testing::set_element(it.model->parameters(), "output.bias", it.run.row_of('q'), 50);
+    }
+    return false;
+  });
+  self = &trainer;
+  CHECK(trainer.run() == Outcome::kFinished);
+  CHECK(trainer.state().baseline_due == 0);
+  CHECK(trainer.state().best_step == 0);
+  CHECK(trainer.state().step == 10);  // two validations that were no better
+  const ModelFile best(it.directory.best_path());
+  CHECK(best.state().step == 0);
+  const auto again = it.run.new_model(9);
+  best.load(*again, false);
+  CHECK(read_all(again->parameters(), Array::kValue) == initial);
+  std::vector<std::pair<std::int64_t, bool>> rows;
+  for (const auto& row : rows_of(it.directory)) {
+    rows.emplace_back(row["step"], row.contains("valid_loss"));
+  }
+  // The last row of training stands behind the validation that ended the run.
+  CHECK(rows ==
+        std::vector<std::pair<std::int64_t, bool>>{{0, true}, {5, true}, {10, true}, {10, false}});
+  CHECK(trainer.state().interval_targets == 0);
 }
 
 TEST_CASE("Trainer: a finished run has nothing left to do; a longer limit goes on", "[train]") {

@@ -52,6 +52,9 @@ class ScopedFileSystem {
 class AtomicFile {
  public:
   explicit AtomicFile(std::string path);
+  // A file that has no name and never gets one, open at `descriptor`, which stays its owner's:
+  // commit() only hands on what is pending. `path` is what errors name.
+  AtomicFile(std::string path, int descriptor);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;

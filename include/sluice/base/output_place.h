@@ -9,19 +9,28 @@ namespace sluice {
 // full disk shows only when it is written to.
 void check_creatable(const std::string& directory);
 
-// A new directory where the system keeps temporary files ($TMPDIR, else /tmp), removed at the end
-// with all it holds; files in it that are open then can be read on. Error kOutput.
-class TemporaryDirectory {
- public:
-  TemporaryDirectory();
-  ~TemporaryDirectory();
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+// The same for one file in a directory that exists, as AtomicFile (base/file.h) writes it: Error
+// kOutput also when `path` is there and is no regular file.
+void check_replaceable(const std::string& path);
 
-  const std::string& path() const { return path_; }
+// Where the system keeps temporary files: $TMPDIR, else /tmp.
+std::string temporary_directory();
+
+// A new file in temporary_directory() that has no name there, so that it goes with whoever has it
+// open, however the process ends. Error kOutput.
+class TemporaryFile {
+ public:
+  TemporaryFile();
+  ~TemporaryFile();
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+
+  int descriptor() const { return descriptor_; }
+  // By which this process can open it again, as long as it lives.
+  std::string path() const;
 
  private:
-  std::string path_;
+  int descriptor_ = -1;
 };
 
 }  // namespace sluice

@@ -1,7 +1,10 @@
 #pragma once
 
+#include <signal.h>
+
 // Signals on a training run. Commands other than `train` leave SIGINT and SIGTERM at their default
-// action, so that an interrupt ends them with 130 or 143.
+// action, so that an interrupt ends them with 130 or 143; `average` only after a file that it is
+// writing.
 namespace sluice {
 
 // A request to stop, raised by SIGINT, SIGTERM, SIGHUP or SIGUSR1. The handler only sets a flag;
@@ -15,6 +18,20 @@ class StopSignal {
   static void install();
   static bool requested();
   static void clear_for_test();
+};
+
+// While it lives, SIGINT and SIGTERM wait: for the moments of a command in which a file has a
+// temporary name, that nobody would remove. Of the thread that it lives in; for commands that have
+// no other.
+class DelayedSignals {
+ public:
+  DelayedSignals();
+  ~DelayedSignals();
+  DelayedSignals(const DelayedSignals&) = delete;
+  DelayedSignals& operator=(const DelayedSignals&) = delete;
+
+ private:
+  sigset_t before_;
 };
 
 // A closed pipe and a file-size limit then show as errors of write(), to be reported like any

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -56,6 +57,13 @@ std::vector<std::string> differing_keys(const Config& a, const Config& b);
 
 // The value of such a key path as JSON on one short line, for "expected" and "found".
 std::string value_of_key(const Config& config, std::string_view path);
+
+// The first key in which the networks of two configs differ, with its values; dropout is none, it
+// has no weights and is no part of a network that has been trained.
+struct Difference {
+  std::string key, expected, found;
+};
+std::optional<Difference> network_difference(const Config& expected, const Config& found);
 
 // Presets compiled in from configs/.
 struct Preset {

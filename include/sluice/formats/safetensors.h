@@ -42,6 +42,8 @@ using Metadata = std::map<std::string, std::string>;
 class SafetensorsWriter {
  public:
   SafetensorsWriter(std::string path, Metadata metadata);
+  // Into a file without a name (base/file.h): its descriptor, and what errors call it.
+  SafetensorsWriter(std::string path, Metadata metadata, int descriptor);
   ~SafetensorsWriter();
   void declare(std::string name, Dtype dtype, std::vector<std::uint64_t> shape);
   // Calls produce(info, write) for each declared tensor in file order; it must pass exactly the

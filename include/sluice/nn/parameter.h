@@ -54,9 +54,12 @@ class ParameterStore {
   void write(Parameter& parameter, kernels::Array array, std::span<const Real> in);
   void refresh();
 
-  // Over all weights: squared norm of the raw gradient; one step; no step.
+  // Sees one step on the weights of a product, and takes it: step() has to be called once.
+  using StepObserver =
+      std::function<void(kernels::Weights& weights, const std::function<void()>& step)>;
+  // Over all weights: squared norm of the raw gradient; one step, observed or not; no step.
   double squared_gradient_norm() const;
-  void update(const kernels::UpdateRule& rule);
+  void update(const kernels::UpdateRule& rule, const StepObserver& observer = nullptr);
   void discard_gradient();
   // Makes the moving averages copies of the values.
   void start_averages();

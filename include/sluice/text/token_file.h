@@ -55,7 +55,8 @@ enum class Cache { kKeep, kReadOnly };
 // nothing but line ends, or a file changes while it is read; kOutput, naming data.cache_dir, when
 // the cache cannot be written.
 // Cache::kReadOnly uses what the cache holds but leaves nothing anywhere: a text that is not there
-// is encoded into the system's temporary directory, in a file that goes with the TokenFile.
+// is encoded in the system's temporary directory ($TMPDIR, which errors then name), in a file
+// without a name that goes with the TokenFile.
 TokenFile tokenize(const std::vector<std::string>& files, LineRange range,
                    const Tokenizer& tokenizer, const std::string& cache_dir,
                    const std::function<void(std::uint64_t, std::uint64_t)>& progress,

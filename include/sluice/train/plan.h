@@ -4,6 +4,7 @@
 
 #include "sluice/model/gated_conv_lm.h"
 #include "sluice/text/batcher.h"
+#include "sluice/train/checkpoint.h"
 #include "sluice/train/train_config.h"
 #include "sluice/train/train_state.h"
 
@@ -32,5 +33,20 @@ double time_forward(const model::GatedConvLm& network, const text::StreamBatcher
                     std::uint64_t sample, text::Batch& batch, model::GatedConvLm::State& memory);
 // Seconds of so many steps with their validations, each as long as `valid_batches` forward passes.
 double seconds_of(const TrainConfig& config, double steps, double forward, double valid_batches);
+// The rest of a run, up to the first of its limits.
+struct LengthPlan {
+  double steps = 0, seconds = 0;
+  bool bounded_by_time = false;
+};
+LengthPlan plan_length(const TrainConfig& config, const TrainState& state,
+                       std::uint64_t last_sample, Index samples_per_step, double forward,
+                       double valid_batches);
+
+// Bytes of a run's files; headers, log and metrics are small beside them.
+struct DiskPlan {
+  double checkpoint = 0, model = 0;  // of one
+  double most = 0;
+};
+DiskPlan plan_disk(const nn::ParameterStore& store, const ModelInfo& info, Index keep_last);
 
 }  // namespace sluice::train

@@ -21,13 +21,16 @@ struct TrainState {
   double best_loss = std::numeric_limits<double>::infinity();  // nats per token
   std::int64_t best_step = 0;
   optim::Plateau plateau;  // of the scheduled validations
+  // 1 until weights that are another model's have been validated, before the first step.
+  std::int64_t baseline_due = 0;
   // Sums since the last row of metrics.
   double interval_nats = 0;
   std::int64_t interval_targets = 0;
   double last_lr = 0, last_grad_norm = 0;
 
   std::string to_json() const;
-  // Error kBadData naming `source` when a field is missing, negative or of another type.
+  // Error kBadData naming `source` when a field is missing, negative or of another type. Fields
+  // that the first files of format 1 did not have may be missing: they keep their defaults.
   static TrainState from_json(const std::string& json, const std::string& source);
   bool operator==(const TrainState&) const = default;
 };

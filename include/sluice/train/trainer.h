@@ -32,6 +32,9 @@ struct Run {
   ProgressBar& bar;
   // Asked between steps and validation windows: a signal, a file STOP.
   std::function<bool()> stop_requested;
+  // The same by the clock, which lets a process end the validation that it begins with: one that
+  // takes longer than the clock grants would else never come to its end.
+  std::function<bool()> out_of_time = [] { return false; };
 };
 
 // The training loop. A step: gradient of the summed nats over accumulate_steps micro-batches,
@@ -40,7 +43,9 @@ struct Run {
 //
 // With moving averages (train.ema_decay) these validate and become the best model; they start as
 // the initial weights. Plateau and early stop count the validations that are scheduled, those at
-// multiples of eval_every, and not another one at the end.
+// multiples of eval_every, and not another one at the end. Weights that are another model's
+// (TrainState::baseline_due) validate before the first step, which is what they start counting
+// from.
 class Trainer {
  public:
   enum class Outcome { kFinished, kStopped };
@@ -73,6 +78,8 @@ class Trainer {
   void save(bool must_succeed);
   void log_step();
   void check_divergence() const;
+  bool owes_validation() const;
+  bool must_stop() const;
   bool out_of_patience() const;
   double peak_lr() const;
   double progress(double steps_ahead) const;
@@ -93,6 +100,7 @@ class Trainer {
   // Speed over the rows since the last log, without validation and saving.
   double interval_seconds_ = 0, interval_tokens_ = 0, tokens_per_second_ = 0;
   bool metrics_warned_ = false;
+  bool begins_with_validation_ = false;
 };
 
 }  // namespace sluice::train
