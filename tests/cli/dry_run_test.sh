@@ -126,7 +126,10 @@ for signal in INT TERM KILL; do
   python3 interruptible.py "$sluice" train --dry-run tiny.json --train "$scratch/longer.txt" --set tokenizer.type=byte \
     >/dev/null 2>&1 &
   process=$!
-  sleep 0.3
+  for _ in $(seq 500); do
+    ls -l /proc/$process/fd 2>/dev/null | grep -q "$TMPDIR/.*deleted" && break
+    sleep 0.01
+  done
   kill -$signal $process || fail "a dry run was too fast to be killed"
   wait $process 2>/dev/null
   [ -z "$(ls -A "$TMPDIR")" ] || fail "SIG$signal: temporary files stay: $(ls -A "$TMPDIR")"
