@@ -79,8 +79,7 @@ std::string length_text(const DryRun& run, model::GatedConvLm::State& memory) {
 }
 
 std::string memory_text(const train::MemoryPlan& plan, double so_far) {
-  std::string text =
-      line("memory", fmt::format("{} at most", bytes(std::max(plan.total(), so_far))));
+  std::string text = line("memory", fmt::format("about {}", bytes(std::max(plan.total(), so_far))));
   const auto part = [&](std::string_view name, double count) {
     text += line(fmt::format("  {}", name), bytes(count));
   };
