@@ -35,7 +35,7 @@ cat >memory.py <<'PY'
 import os, re, subprocess, sys
 sluice, name, *arguments = sys.argv[1:]
 def number(text):
-    value, unit = re.match(r"([0-9.]+)([kMG]?)", text).groups()
+    value, unit = re.match(r"(?:about )?([0-9.]+)([kMG]?)", text).groups()
     return float(value) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[unit]
 def run(*more):
     command = [sluice, "train", *arguments, "--max-steps", "3", "--out", "runs/" + name, *more]
