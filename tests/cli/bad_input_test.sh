@@ -131,14 +131,7 @@ refuses 65 '' train tiny.json --out runs/a --overwrite --valid invalid.txt
 refuses 2 '' train tiny.json --out runs/a --overwrite --set train.max_steps=null
 
 # A run that is going on: held still, so that its directory must not change either.
-"$sluice" train tiny.json --out runs/busy --max-steps 100000000 >/dev/null 2>&1 &
-busy=$!
-for _ in $(seq 200); do
-  [ -s runs/busy/metrics.jsonl ] && break
-  sleep 0.05
-done
-kill -STOP $busy
-[ -s runs/busy/metrics.jsonl ] || fail "the run in the background does not start"
+hold_run runs/busy
 holder="pid $busy on $(uname -n)"
 refuses 73 "runs/busy: another process .*$holder" train --resume --out runs/busy
 refuses 73 "runs/busy: another process .*$holder" train tiny.json --out runs/busy --overwrite

@@ -88,13 +88,7 @@ refuses 73 'runs/a: exists and is not empty' train --dry-run tiny.json --out run
 refuses 66 'new: not a run' train --dry-run --resume --out new
 refuses 2 'optimizer\.lr: cannot change' train --dry-run --resume --out runs/a \
   --set optimizer.lr=1
-"$sluice" train tiny.json --out runs/busy --max-steps 100000000 >/dev/null 2>&1 &
-busy=$!
-for _ in $(seq 200); do
-  [ -s runs/busy/metrics.jsonl ] && break
-  sleep 0.05
-done
-kill -STOP $busy
+hold_run runs/busy
 refuses 73 'runs/busy: another process' train --dry-run --resume --out runs/busy
 refuses 73 'runs/busy: another process' train --dry-run tiny.json --out runs/busy --overwrite
 kill -KILL $busy

@@ -82,3 +82,16 @@ make_tiny_corpus() {
 }
 JSON
 }
+
+# hold_run DIR: a run of tiny.json in DIR that has begun and is then held still, so that its directory
+# must not change either. Its pid is left in $busy, for the test to kill.
+hold_run() {
+  "$sluice" train tiny.json --out "$1" --max-steps 100000000 >/dev/null 2>&1 &
+  busy=$!
+  for _ in $(seq 200); do
+    [ -s "$1/metrics.jsonl" ] && break
+    sleep 0.05
+  done
+  kill -STOP $busy
+  [ -s "$1/metrics.jsonl" ] || fail "the run in the background does not start"
+}
