@@ -21,8 +21,9 @@ RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& 
   }
   text::LineRange train_lines, valid_lines;
   const bool split = data.valid.empty();
+  const text::Corpus train(data.train, data.invalid_utf8), valid(data.valid, data.invalid_utf8);
   if (split) {
-    const text::LineSplit lines = text::split_lines(data.train, data.valid_fraction);
+    const text::LineSplit lines = text::split_lines(train, data.valid_fraction);
     train_lines = lines.train;
     valid_lines = lines.valid;
     note(fmt::format(
@@ -32,15 +33,17 @@ RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& 
   }
   std::unique_ptr<text::Tokenizer> tokenizer =
       known ? std::move(known->tokenizer)
-            : text::train_tokenizer(data.train, train_lines, config, data.unk_in_text);
-  const auto encode = [&](const std::vector<std::string>& files, text::LineRange lines) {
-    return text::tokenize(files, lines, *tokenizer, data.cache_dir.value_or(""), progress, cache);
+            : text::train_tokenizer(train, train_lines, config, data.unk_in_text);
+  const auto encode = [&](const text::Corpus& corpus, text::LineRange lines) {
+    return text::tokenize(corpus, lines, *tokenizer, data.cache_dir.value_or(""), progress, cache);
   };
-  text::TokenFile train = encode(data.train, train_lines);
-  text::TokenFile valid = encode(split ? data.train : data.valid, valid_lines);
-  text::Permutation permutation =
-      known ? std::move(known->permutation) : text::Permutation::by_frequency(train.frequencies());
-  return {std::move(tokenizer), std::move(train), std::move(valid), std::move(permutation)};
+  text::TokenFile train_tokens = encode(train, train_lines);
+  text::TokenFile valid_tokens = encode(split ? train : valid, valid_lines);
+  text::Permutation permutation = known
+                                      ? std::move(known->permutation)
+                                      : text::Permutation::by_frequency(train_tokens.frequencies());
+  return {std::move(tokenizer), std::move(train_tokens), std::move(valid_tokens),
+          std::move(permutation)};
 }
 
 void resolve_cutoffs(Config& config, const RunText& text,

@@ -99,22 +99,24 @@ bool evaluate(const model::GatedConvLm& model, const text::Permutation& permutat
 }
 
 Totals evaluate(const model::GatedConvLm& model, const text::Permutation& permutation,
-                const text::Tokenizer& tokenizer, const std::vector<std::string>& files,
+                const text::Tokenizer& tokenizer, const text::Corpus& corpus,
                 const Progress& progress) {
   Evaluator evaluator(model, permutation, tokenizer.end_of_line());
   text::Encoding line_tokens;
   std::uint64_t literal_unknowns = 0, tokens = 0, bytes = 0, hash = 0;
   const text::CorpusCounts counts = text::read_corpus(
-      files,
-      [&](std::string_view line) {
+      corpus,
+      [&](const text::LinePiece& piece) {
         line_tokens.clear();
-        tokenizer.encode(line, line_tokens);
-        line_tokens.ids.push_back(tokenizer.end_of_line());
-        line_tokens.oov.push_back(false);
+        tokenizer.encode(piece.text, line_tokens);
+        if (piece.ends) {
+          line_tokens.ids.push_back(tokenizer.end_of_line());
+          line_tokens.oov.push_back(false);
+        }
         literal_unknowns += line_tokens.literal_unknowns;
         evaluator.add(line_tokens.ids, line_tokens.oov);
         tokens += line_tokens.ids.size();
-        bytes += line.size() + 1;
+        bytes += piece.text.size() + (piece.ends ? 1 : 0);
         if (progress != nullptr) progress(tokens, bytes);
       },
       &hash);

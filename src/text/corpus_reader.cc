@@ -172,8 +172,8 @@ void scan_bytes(const std::vector<std::string>& files, const VisitBytes& visit) 
   }
 }
 
-void scan_corpus(const std::vector<std::string>& files, const VisitBytes& bytes,
-                 const VisitLine& line) {
+void scan_corpus(const Corpus& corpus, const VisitBytes& bytes, const VisitLine& line) {
+  const std::vector<std::string>& files = corpus.files;
   bool any_text = false;
   const VisitLine deliver = [&](const CorpusLine& found) {
     any_text = any_text || !found.text.empty();

@@ -31,8 +31,7 @@ using VisitLine = std::function<void(const CorpusLine& line)>;
 // Error kNoInput.
 void scan_bytes(const std::vector<std::string>& files, const VisitBytes& visit);
 // Both at once: bytes before the lines they complete. Errors as read_corpus.
-void scan_corpus(const std::vector<std::string>& files, const VisitBytes& bytes,
-                 const VisitLine& line);
+void scan_corpus(const Corpus& corpus, const VisitBytes& bytes, const VisitLine& line);
 
 // Whether all are regular files: sizes are known and reading them twice gives the same. Error
 // kNoInput when one is missing.

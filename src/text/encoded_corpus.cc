@@ -41,13 +41,13 @@ EncodedCorpus::EncodedCorpus(const Tokenizer& tokenizer, LineRange range,
   header_.range = range;
 }
 
-void EncodedCorpus::encode(const std::vector<std::string>& files,
+void EncodedCorpus::encode(const Corpus& corpus,
                            const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
-  const std::uint64_t total = total_bytes(files);
+  const std::uint64_t total = total_bytes(corpus.files);
   CorpusHash hash;
   std::uint64_t done = 0, number = 0;
   scan_corpus(
-      files,
+      corpus,
       [&](std::size_t file, std::string_view bytes) {
         hash.add(file, bytes);
         done += bytes.size();
@@ -60,7 +60,7 @@ void EncodedCorpus::encode(const std::vector<std::string>& files,
   if (tokens_ > header_.counts.lines) return;
   throw Error(ExitCode::kBadData,
               "{}: nothing to predict in lines {} to {} (expected text, found {} empty lines)",
-              corpus_name(files), header_.range.begin, std::min(header_.range.end, number),
+              corpus_name(corpus.files), header_.range.begin, std::min(header_.range.end, number),
               header_.counts.lines);
 }
 

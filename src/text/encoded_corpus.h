@@ -22,7 +22,7 @@ class EncodedCorpus {
 
   // Once. `progress(done_bytes, total_bytes)` may be null. Errors as read_corpus, and kBadData when
   // there is nothing to predict.
-  void encode(const std::vector<std::string>& files,
+  void encode(const Corpus& corpus,
               const std::function<void(std::uint64_t, std::uint64_t)>& progress);
   // After encode(), with to_metadata(header()) in the writer.
   void write(formats::SafetensorsWriter&& writer);

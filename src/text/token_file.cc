@@ -171,7 +171,7 @@ namespace {
 
 // What a text becomes, and how it is to be read.
 struct Source {
-  const std::vector<std::string>& files;
+  const Corpus& corpus;
   LineRange range;
   const Tokenizer& tokenizer;
   std::optional<std::uint64_t> corpus_hash;  // what the text must have; unknown for a pipe
@@ -182,12 +182,12 @@ struct Source {
 TokenFile encode_in(const std::string& directory, const Source& source,
                     const std::function<TokenFile(EncodedCorpus&)>& write) {
   EncodedCorpus encoded(source.tokenizer, source.range, directory);
-  encoded.encode(source.files, source.progress);
+  encoded.encode(source.corpus, source.progress);
   const std::uint64_t found = encoded.header().corpus_hash;
   if (source.corpus_hash && *source.corpus_hash != found) {
     throw Error(ExitCode::kBadData,
                 "{}: the text changed while it was read (expected checksum {}, found {})",
-                corpus_name(source.files), to_hex(*source.corpus_hash), to_hex(found));
+                corpus_name(source.corpus.files), to_hex(*source.corpus_hash), to_hex(found));
   }
   return write(encoded);
 }
@@ -228,17 +228,17 @@ auto with_hint(std::string_view hint, const Call& call) {
 
 }  // namespace
 
-TokenFile tokenize(const std::vector<std::string>& files, LineRange range,
-                   const Tokenizer& tokenizer, const std::string& cache_dir,
+TokenFile tokenize(const Corpus& corpus, LineRange range, const Tokenizer& tokenizer,
+                   const std::string& cache_dir,
                    const std::function<void(std::uint64_t, std::uint64_t)>& progress, Cache cache) {
   const std::string directory = cache_dir.empty() ? default_cache_dir() : cache_dir;
   std::optional<std::uint64_t> corpus_hash;  // unknown for pipes, which are read once
-  if (all_regular(files)) {
-    corpus_hash = hash_corpus(files);
+  if (all_regular(corpus.files)) {
+    corpus_hash = hash_corpus(corpus.files);
     const std::string path = cache_path(directory, *corpus_hash, tokenizer.hash(), range);
     if (auto cached = find_cached(path, *corpus_hash, tokenizer, range)) return *cached;
   }
-  const Source source = {files, range, tokenizer, corpus_hash, progress};
+  const Source source = {corpus, range, tokenizer, corpus_hash, progress};
   constexpr std::string_view kHint = "set data.cache_dir to a folder with room to write";
   if (cache == Cache::kKeep) {
     return with_hint(kHint, [&] { return encode_into_cache(directory, source); });

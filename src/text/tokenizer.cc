@@ -36,22 +36,25 @@ std::unique_ptr<TokenizerTrainer> make_tokenizer_trainer(const TokenizerConfig& 
       return make_char_trainer(config);
     case TokenizerType::kWord:
       return make_word_trainer(config, unk_in_text);
+    case TokenizerType::kSentencePiece:
+      break;
   }
   throw Error(ExitCode::kInternal, "tokenizer type {} is not known", static_cast<int>(config.type));
 }
 
-std::unique_ptr<Tokenizer> train_tokenizer(const std::vector<std::string>& files, LineRange range,
+std::unique_ptr<Tokenizer> train_tokenizer(const Corpus& corpus, LineRange range,
                                            const TokenizerConfig& config, bool unk_in_text) {
-  require_regular(files);
+  require_regular(corpus.files);
   const auto trainer = make_tokenizer_trainer(config, unk_in_text);
   std::uint64_t number = 0;
-  read_corpus(files, [&](std::string_view line) {
-    if (range.contains(number++)) trainer->add_line(line);
+  read_corpus(corpus, [&](const LinePiece& piece) {
+    if (range.contains(number)) trainer->add_line(piece.text);
+    number += piece.ends ? 1 : 0;
   });
   try {
     return trainer->finish();
   } catch (const Error& error) {
-    throw Error(error.code(), "{}: {}", corpus_name(files), error.what());
+    throw Error(error.code(), "{}: {}", corpus_name(corpus.files), error.what());
   }
 }
 

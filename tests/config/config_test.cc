@@ -11,6 +11,7 @@
 
 #include "sluice/base/file.h"
 #include "tests/config/refusal.h"
+#include "tests/support/source_dir.h"
 #include "tests/support/temp_dir.h"
 
 namespace sluice::config {
@@ -158,7 +159,7 @@ TEST_CASE("load_config: presets are found by name, misspelt ones by likeness", "
 
 TEST_CASE("presets: every file of configs/ is compiled in, byte for byte, and sound", "[config]") {
   std::size_t files = 0;
-  for (const auto& entry : fs::directory_iterator(SLUICE_SOURCE_DIR "/configs")) {
+  for (const auto& entry : fs::directory_iterator(testing::source_dir() + "/configs")) {
     if (entry.path().extension() != ".json") continue;
     ++files;
     INFO(entry.path());

@@ -5,6 +5,7 @@
 
 #include "sluice/formats/safetensors.h"
 #include "sluice/model/gated_conv_lm.h"
+#include "tests/support/source_dir.h"
 #include "tests/support/tiny_model.h"
 
 namespace sluice::model {
@@ -38,7 +39,7 @@ class Fixture {
   }
 
  private:
-  formats::SafetensorsReader reader_{std::string(SLUICE_SOURCE_DIR) +
+  formats::SafetensorsReader reader_{testing::source_dir() +
                                      "/tests/golden/fairseq_ce.safetensors"};
 };
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "sluice/base/real.h"
+#include "tests/support/source_dir.h"
 
 namespace sluice::testing {
 
@@ -13,7 +14,7 @@ namespace sluice::testing {
 class Golden {
  public:
   explicit Golden(const std::string& name) {
-    std::ifstream file(std::string(SLUICE_SOURCE_DIR) + "/tests/golden/" + name + ".json");
+    std::ifstream file(source_dir() + "/tests/golden/" + name + ".json");
     root_ = nlohmann::json::parse(file);
   }
   bool contains(const std::string& name) const { return root_.contains(name); }

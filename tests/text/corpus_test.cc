@@ -22,7 +22,7 @@ using Lines = std::vector<std::string>;
 Lines lines_of(const std::vector<std::string>& files, CorpusCounts* counts = nullptr) {
   Lines lines;
   const CorpusCounts found =
-      read_corpus(files, [&lines](std::string_view line) { lines.emplace_back(line); });
+      read_corpus(files, [&lines](const LinePiece& piece) { lines.emplace_back(piece.text); });
   if (counts != nullptr) *counts = found;
   return lines;
 }
@@ -96,7 +96,8 @@ TEST_CASE("Corpus: invalid UTF-8 is named with file and offset", "[text]") {
     const auto good = folder.write("good", "fine\n");
     Lines before;
     check_error(ExitCode::kBadData, {file + ": offset 13:", "UTF-8", "iconv"}, [&] {
-      read_corpus({good, file}, [&before](std::string_view line) { before.emplace_back(line); });
+      read_corpus({good, file},
+                  [&before](const LinePiece& piece) { before.emplace_back(piece.text); });
     });
     CHECK(before == Lines{"fine", "fine"});
   }

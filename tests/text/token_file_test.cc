@@ -95,7 +95,7 @@ TEST_CASE("TokenFile: holds the ids of all lines, each ended, and what the text 
   CHECK(file.oov() == 2);
   CHECK(file.literal_unknowns() == 1);
   CHECK(file.counts() == CorpusCounts{.bytes = 28, .chars = 25, .lines = 4, .words = 7});
-  CHECK(file.counts() == read_corpus({first, second}, [](std::string_view) {}));
+  CHECK(file.counts() == read_corpus({first, second}, [](const LinePiece&) {}));
   CHECK(file.frequencies() == std::vector<std::uint64_t>{4, 3, 1, 2, 1});
   CHECK(file.tokenizer_hash() == tokenizer->hash());
   CHECK(file.range() == LineRange{});

@@ -60,7 +60,8 @@ TEST_CASE("WordTokenizer: WikiText-2 has its published number of tokens", "[text
   const auto tokenizer = train_tokenizer({path}, {}, kWord, true);
   CHECK(tokenizer->size() == 13776 + 1);  // <unk> is one of the distinct words
   std::uint64_t tokens = 0, unknown = 0;
-  const CorpusCounts counts = read_corpus({path}, [&](std::string_view line) {
+  const CorpusCounts counts = read_corpus({path}, [&](const LinePiece& piece) {
+    const std::string_view line = piece.text;
     const Encoding encoding = encoding_of(*tokenizer, line);
     tokens += encoding.ids.size() + 1;
     unknown += encoding.literal_unknowns;

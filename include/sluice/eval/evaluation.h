@@ -68,7 +68,7 @@ bool evaluate(const model::GatedConvLm& model, const text::Permutation& permutat
 
 // Files as one corpus in the order given, "-" being standard input.
 Totals evaluate(const model::GatedConvLm& model, const text::Permutation& permutation,
-                const text::Tokenizer& tokenizer, const std::vector<std::string>& files,
+                const text::Tokenizer& tokenizer, const text::Corpus& corpus,
                 const Progress& progress);
 
 }  // namespace sluice::eval

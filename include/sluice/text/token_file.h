@@ -57,8 +57,8 @@ enum class Cache { kKeep, kReadOnly };
 // Cache::kReadOnly uses what the cache holds but leaves nothing anywhere: a text that is not there
 // is encoded in the system's temporary directory ($TMPDIR, which errors then name), in a file
 // without a name that goes with the TokenFile.
-TokenFile tokenize(const std::vector<std::string>& files, LineRange range,
-                   const Tokenizer& tokenizer, const std::string& cache_dir,
+TokenFile tokenize(const Corpus& corpus, LineRange range, const Tokenizer& tokenizer,
+                   const std::string& cache_dir,
                    const std::function<void(std::uint64_t, std::uint64_t)>& progress,
                    Cache cache = Cache::kKeep);
 

@@ -33,7 +33,7 @@ class Tokenizer {
   // vocabulary. Byte has every form; whoever claims that a char text survived must see oov == 0
   // too. Word loses the whitespace.
   virtual bool lossless() const = 0;
-  // Appends the ids of one line, given without its LF; </s> is not appended.
+  // Appends the ids of one line, or of a piece of one, given without its LF; </s> is not appended.
   virtual void encode(std::string_view line, Encoding& out) const = 0;
   // Appends what `id` adds to the text after `previous` (-1 or </s>: at the start of a line):
   // words bring their separating space, </s> is "\n", <unk> is "<unk>". Bytes: not always whole
@@ -66,7 +66,7 @@ std::unique_ptr<TokenizerTrainer> make_tokenizer_trainer(const TokenizerConfig& 
 
 // Trains on the lines of `range`. Error kNoInput (missing, unreadable, or a stream: the text is
 // read again to encode it), kBadData as read_corpus and finish(), naming the corpus.
-std::unique_ptr<Tokenizer> train_tokenizer(const std::vector<std::string>& files, LineRange range,
+std::unique_ptr<Tokenizer> train_tokenizer(const Corpus& corpus, LineRange range,
                                            const TokenizerConfig& config, bool unk_in_text);
 
 }  // namespace sluice::text
