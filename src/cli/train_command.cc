@@ -113,6 +113,8 @@ ExitCode train_run(const Config& config, const train::ModelInfo& info, RunDirect
   spdlog::info("done: {} steps in {}; best: step {}, {:.4f} nats per token, perplexity {:.2f}",
                end.step, train::format_duration(end.elapsed_seconds), end.best_step, end.best_loss,
                std::exp(end.best_loss));
+  spdlog::info("for comparison: the frequencies of the tokens alone give {:.4f} nats per token",
+               unigram_loss(text));
   out.write(directory.best_path() + "\n");
   return ExitCode::kDone;
 }

@@ -2,10 +2,13 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "sluice/base/error.h"
 #include "sluice/base/stop_signal.h"
+#include "sluice/base/thread_pool.h"
+#include "sluice/config/fit.h"
 #include "sluice/config/open_model.h"
 #include "sluice/train/progress.h"
 
@@ -168,16 +171,54 @@ void begin_from_model(const TrainArguments& arguments, Start& start) {
   start.vocabulary = {std::move(parts.tokenizer), std::move(parts.permutation)};
 }
 
+// Whether a `--set` names `key`, a key above it, or one below.
+bool is_set(const ConfigArguments& arguments, std::string_view key) {
+  return std::any_of(
+      arguments.settings.begin(), arguments.settings.end(), [key](std::string_view setting) {
+        const std::string_view name = setting.substr(0, setting.find('='));
+        const auto under = [](std::string_view path, std::string_view top) {
+          return path.starts_with(top) && (path.size() == top.size() || path[top.size()] == '.');
+        };
+        return under(name, key) || under(key, name);
+      });
+}
+
+// For those who bring text and no CONFIG.
+Config config_for_text(const TrainArguments& arguments) {
+  Config config = effective_config(arguments.config);
+  if (!arguments.train.empty()) config.data.train = arguments.train;
+  if (config.data.train.empty()) return config;  // refused later, with everything else
+  const auto set = [&](std::string_view key) { return is_set(arguments.config, key); };
+  config::Decided decided;
+  decided.tokenizer = set("tokenizer.type") || set("tokenizer.file");
+  decided.valid = !arguments.valid.empty() || set("data.valid") || set("data.valid_fraction");
+  decided.limit = arguments.max_time || arguments.max_steps || set("train.max_time") ||
+                  set("train.max_steps") || set("train.max_epochs");
+  if (set("train.max_time")) decided.time = config.train.max_time;
+  if (arguments.max_time) decided.time = arguments.max_time;
+  const Index wanted = arguments.threads.value_or(config.train.threads);
+  const int threads = wanted > 0 ? static_cast<int>(wanted) : available_cpus();
+  const text::Survey text = text::survey({config.data.train, config.data.invalid_utf8});
+  config::Fitted fitted = fit_config(config, decided, text, threads);
+  spdlog::info("no CONFIG: chosen for {}B of text and {} CPUs; --set KEY=JSON changes any of it",
+               train::format_count(static_cast<double>(text.counts.bytes)), threads);
+  for (const std::string& reason : fitted.reasons) spdlog::info("  {}", reason);
+  apply_settings(arguments.config, fitted.config);
+  return fitted.config;
+}
+
 Start begin(const TrainArguments& arguments) {
   Start start;
-  if (arguments.init) {
-    begin_from_model(arguments, start);
-  } else {
-    start.config = effective_config(arguments.config);
-  }
-  apply_options(arguments, start.config);
   start.path = arguments.out.value_or(default_directory(arguments));
   RunDirectory::check_new(start.path, arguments.overwrite);
+  if (arguments.init) {
+    begin_from_model(arguments, start);
+  } else if (arguments.config.config) {
+    start.config = effective_config(arguments.config);
+  } else {
+    start.config = config_for_text(arguments);
+  }
+  apply_options(arguments, start.config);
   if (arguments.init) check_not_overwritten(start.path, start.init->path());
   if (arguments.dry_run) RunDirectory::check_unlocked(start.path);
   return start;

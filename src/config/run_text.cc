@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 
 #include "sluice/base/error.h"
@@ -44,6 +45,17 @@ RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& 
                                       : text::Permutation::by_frequency(train_tokens.frequencies());
   return {std::move(tokenizer), std::move(train_tokens), std::move(valid_tokens),
           std::move(permutation)};
+}
+
+double unigram_loss(const RunText& text) {
+  const std::vector<std::uint64_t> seen = text.train.frequencies();
+  const std::vector<std::uint64_t> wanted = text.valid.frequencies();
+  const double all = static_cast<double>(text.train.size() + seen.size());
+  double nats = 0;
+  for (std::size_t id = 0; id < seen.size(); ++id) {
+    nats -= static_cast<double>(wanted[id]) * std::log(static_cast<double>(seen[id] + 1) / all);
+  }
+  return nats / static_cast<double>(text.valid.size());
 }
 
 void resolve_cutoffs(Config& config, const RunText& text,

@@ -1,6 +1,7 @@
 #include "sluice/config/run_text.h"
 
 #include <catch2/catch.hpp>
+#include <cmath>
 
 #include "tests/support/error_check.h"
 #include "tests/support/temp_dir.h"
@@ -45,6 +46,16 @@ TEST_CASE("RunText: without validation text the last lines are held out, and tha
   CHECK(it.done == std::pair<std::uint64_t, std::uint64_t>(15, 15));
   REQUIRE_FALSE(it.notes.empty());
   CHECK(it.notes[0].find("25 % of the lines (1 of 4)") != std::string::npos);
+}
+
+TEST_CASE("unigram_loss: add-one frequencies of the training text, on the validation text",
+          "[config]") {
+  Fixture it;
+  it.tokenizer.type = text::TokenizerType::kChar;
+  it.data.valid = {write_text(it.folder / "valid.txt", "abx\n")};
+  // Seen: a 5, b 5, </s> 4, c 1, <unk> 0. Wanted: a, b, <unk>, </s>.
+  const double expected = -(2 * std::log(6 / 20.0) + std::log(1 / 20.0) + std::log(5 / 20.0)) / 4;
+  CHECK(unigram_loss(it.prepare()) == Approx(expected).epsilon(1e-12));
 }
 
 TEST_CASE("RunText: the vocabulary is that of the training lines, by frequency", "[config]") {

@@ -38,6 +38,10 @@ RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& 
                      const std::function<void(std::uint64_t, std::uint64_t)>& progress,
                      text::Cache cache = text::Cache::kKeep);
 
+// Nats per validation token of a model that knows nothing but how often each token stands in the
+// training text (add-one smoothed): what a network must at least beat.
+double unigram_loss(const RunText& text);
+
 // Where the output's cutoffs are to be chosen, chooses them from the counts of the training text,
 // once: from here on they stand in the run's config. None for a vocabulary that a whole softmax
 // serves best, as with characters.

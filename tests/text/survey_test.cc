@@ -1,0 +1,27 @@
+#include "sluice/text/survey.h"
+
+#include <catch2/catch.hpp>
+
+#include "tests/text/text_files.h"
+
+namespace sluice::text {
+namespace {
+
+using testing::check_error;
+using testing::ScratchFolder;
+
+TEST_CASE("survey: counts of read_corpus, and code points each once", "[text]") {
+  const ScratchFolder folder;
+  const std::string one = folder.write("one", "aab\xc3\xa9 \n");
+  const std::string two = folder.write("two", "\xc3\xa9z");
+  const Survey found = survey({one, two});
+  CHECK(found.counts == read_corpus({one, two}, [](const LinePiece&) {}));
+  CHECK(found.distinct_chars == 5);  // a b é space z
+}
+
+TEST_CASE("survey: what cannot be read again is refused", "[text]") {
+  check_error(ExitCode::kNoInput, {"standard input"}, [] { survey({"-"}); });
+}
+
+}  // namespace
+}  // namespace sluice::text
