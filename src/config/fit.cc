@@ -11,6 +11,8 @@ constexpr double kFlopsPerCpu = 1e11;
 constexpr double kShortText = 300e3;   // characters, below which pieces of words are too rare
 constexpr double kUnspacedText = 3e6;  // the same where no spaces tell words apart
 constexpr double kCharsPerPiece = 4;   // of SentencePiece, in spaced text
+constexpr double kLeastWeights = 6e5;  // that a network for the shortest text may have
+constexpr double kSteps = 4000;        // updates in a run: short ones lack these most
 constexpr double kMostHeldBack = 3e5;  // bytes, for a run of five minutes
 
 // All that the choices are made from.
@@ -70,7 +72,7 @@ Index useful_passes(double tokens) {
 void fit_network(Situation& is, Fitted& fitted) {
   model::ModelConfig& network = fitted.config.model;
   const double weights =
-      std::clamp(std::sqrt(is.flops() / 18), 1e5, std::max(1.5e5, 4 * is.tokens));
+      std::clamp(std::sqrt(is.flops() / 18), 1e5, std::max(kLeastWeights, 4 * is.tokens));
   const Index layers = is.characters ? 8 : 6, kernel = 4;
   // kernel * C * 2C in each layer.
   const double width = std::sqrt(weights / static_cast<double>(2 * kernel * layers));
@@ -97,25 +99,26 @@ void fit_duration(const Decided& decided, const Situation& is, Fitted& fitted) {
   const auto channels = static_cast<double>(block.layers.front().channels);
   const double weights = 8 * channels * channels * static_cast<double>(block.repeat);
   const double speed = is.flops_per_second / (6 * weights * (is.characters ? 1.1 : 1.6));
-  const double seen = is.seconds * speed;
-  config.data.tokens_per_sample = 128;
-  config.data.batch_size = seen < 4e6 ? 8 : seen < 4e7 ? 16 : 32;
-  const double step_tokens =
-      static_cast<double>(config.data.tokens_per_sample * config.data.batch_size);
   const Index passes = useful_passes(is.tokens);
-  double steps = seen / step_tokens;
+  const double in_time = is.seconds * speed;
+  const double seen = std::min(in_time, static_cast<double>(passes) * is.tokens);
+  // A power of two.
+  const double step_tokens = std::exp2(std::clamp(std::floor(std::log2(seen / kSteps)), 8.0, 13.0));
+  config.data.tokens_per_sample = step_tokens < 1024 ? 64 : 128;
+  config.data.batch_size = static_cast<Index>(step_tokens) / config.data.tokens_per_sample;
+  double steps = in_time / step_tokens;
   if (!decided.limit) {
     config.train.max_time = Seconds{std::round(is.seconds)};
   }
   if (!decided.limit || decided.time) {
     config.train.max_epochs = passes;
-    steps = std::min(steps, static_cast<double>(passes) * is.tokens / step_tokens);
+    steps = seen / step_tokens;
     fitted.reasons.push_back(
         fmt::format("duration: {}, or {} passes over the text (--max-time, train.max_epochs)",
                     in_minutes(decided.time ? decided.time->value : is.seconds), passes));
   }
   const double epochs = steps * step_tokens / is.tokens;
-  const double dropout = epochs < 2 ? 0 : epochs < 5 ? 0.1 : epochs < 15 ? 0.2 : 0.3;
+  const double dropout = epochs < 2 ? 0 : epochs < 6 ? 0.1 : epochs < 20 ? 0.2 : 0.25;
   config.model.dropout.embedding = config.model.dropout.layer = config.model.dropout.output =
       dropout;
   fitted.reasons.push_back(fmt::format(

@@ -31,10 +31,12 @@ struct Fitted {
 //   SentencePiece duration D    10 min * sqrt(MB), from 3 minutes to 2 hours, but no more passes
 //   than are of use network N     weights of the blocks: sqrt(FLOP in D / 18), i.e. training sees
 //   three tokens per
-//                 weight (6 N FLOP per token and 3 N tokens); at most 4 per token of the text
+//                 weight (6 N FLOP per token and 3 N tokens); at most 4 per token of the text, or
+//                 600,000
+//   batch         such that there are some 4,000 updates: short runs lack these most
 //   dropout       by the number of passes over the text
 //
-// The ratio of three was found on the shipped texts, for minutes on two cores; it is a start, not
+// These ratios were found on the shipped texts, for minutes on two cores; it is a start, not
 // an optimum. The speed of the machine is not measured (a choice must not depend on what else
 // runs): 100 GFLOP/s a CPU are assumed, as an AVX-512 core reaches in f32.
 Fitted fit_config(const Config& base, const Decided& decided, const text::Survey& text,
