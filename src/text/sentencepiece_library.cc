@@ -130,14 +130,11 @@ PieceEncoder::PieceEncoder(std::string_view model, const std::string& source, bo
 PieceEncoder::~PieceEncoder() = default;
 PieceEncoder::PieceEncoder(PieceEncoder&&) noexcept = default;
 
-void PieceEncoder::encode(std::string_view text, std::vector<int>& ids) const {
+bool PieceEncoder::encode(std::string_view text, std::vector<int>& ids) const {
   std::vector<int> found;
-  const auto status = state_->processor.Encode(text, &found);
-  if (!status.ok()) {
-    throw Error(ExitCode::kInternal, "SentencePiece could not encode a text: {}",
-                printable(status.ToString()));
-  }
+  if (!state_->processor.Encode(text, &found).ok()) return false;
   ids.insert(ids.end(), found.begin(), found.end());
+  return true;
 }
 
 }  // namespace sluice::text

@@ -18,9 +18,10 @@ class PieceEncoder {
   ~PieceEncoder();
   PieceEncoder(PieceEncoder&&) noexcept;
 
-  // Appends the ids of a text without NUL that is UTF-8. The library takes some 250 bytes of memory
-  // for each byte of it. A run of unknown characters is one unknown piece.
-  void encode(std::string_view text, std::vector<int>& ids) const;
+  // Appends the ids of a text without NUL that is UTF-8; false, and nothing, when the library
+  // fails, as it does at a character that is a control piece. It takes some 250 bytes of memory for
+  // each byte of text. A run of unknown characters is one unknown piece.
+  bool encode(std::string_view text, std::vector<int>& ids) const;
 
  private:
   struct State;

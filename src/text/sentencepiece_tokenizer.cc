@@ -224,10 +224,24 @@ class SentencePieceTokenizer final : public Tokenizer {
 
   void encode_part(std::string_view part, std::vector<int>& ids) const {
     const std::size_t before = ids.size();
-    encoder_.encode(part, ids);
+    if (!encoder_.encode(part, ids)) encode_halves(part, ids);
     // The library looks characters up among the control pieces too.
     for (std::size_t i = before; i < ids.size(); ++i) {
       if (table_.controls[static_cast<std::size_t>(ids[i])]) ids[i] = table_.unknown;
+    }
+  }
+
+  // Down to the characters that the library fails at.
+  void encode_halves(std::string_view part, std::vector<int>& ids) const {
+    const std::size_t half = whole_characters(part, std::max<std::size_t>(part.size() / 2, 4));
+    if (half < part.size()) {
+      encode_part(part.substr(0, half), ids);
+      encode_part(part.substr(half), ids);
+    } else if (const std::size_t first = utf8_length(part); first < part.size()) {
+      encode_part(part.substr(0, first), ids);
+      encode_part(part.substr(first), ids);
+    } else {
+      for (const char c : part) ids.push_back(byte_id(c));
     }
   }
 

@@ -61,7 +61,7 @@ class WordSentences final : public sentencepiece::SentenceIterator {
     const std::size_t text = word.find_first_not_of(' ');
     if (candidates_ && count > 1 && text != std::string_view::npos &&
         count_code_points(word) <= kMaxPieceChars) {
-      join(word, text > 0 ? spaced_ : bare_, text > 0 ? "" : "</s>");
+      join(word, text > 0 ? "" : "</s>", text > 0 ? spaced_ : bare_);
       --count;
     }
     push(word, count);
@@ -80,13 +80,13 @@ class WordSentences final : public sentencepiece::SentenceIterator {
   void push(std::string_view text, std::uint64_t count) {
     sentences_.push_back(fmt::format("{}\t{}", text, count));
   }
-  void join(std::string_view word, std::string& joined, std::string_view behind) {
+  void join(std::string_view word, std::string_view between, std::string& joined) {
+    if (!joined.empty()) joined += between;
     joined += word;
-    joined += behind;
     if (joined.size() > kJoinedBytes) flush(joined);
   }
   void flush(std::string& joined) {
-    if (!joined.empty()) push(joined, 1);
+    if (!joined.empty()) push(joined + "</s>", 1);  // the last word too goes on in two ways
     joined.clear();
   }
 
