@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <iterator>
 #include <numeric>
 
 #include "sentencepiece_words.h"
@@ -15,21 +16,60 @@ namespace {
 constexpr std::uint64_t kSeed = 1;
 constexpr std::size_t kUnitBytes = std::size_t{64} << 10, kMaxWordChars = 256;
 
-enum class Class { kSpace, kLatin, kOtherAscii, kHan, kOther, kLeftOut };
+// Characters of two scripts never share a piece, so a word is cut between them. Common: digits,
+// punctuation and signs. Unknown: not in the table below, and never cut from its neighbours.
+enum class Script {
+  kUnknown,
+  kSpace,
+  kLeftOut,
+  kCommon,
+  kLatin,
+  kGreek,
+  kCyrillic,
+  kHebrew,
+  kArabic,
+  kDevanagari,
+  kThai,
+  kHangul,
+  kHan
+};
 
-// Characters of kLatin, kOtherAscii and kHan belong to three different scripts for SentencePiece,
-// which counts kana as Han; those of kOther to any.
-Class class_of(char32_t c) {
-  if (c == U' ') return Class::kSpace;
-  if (c == U'\t' || c == U'\0' || c == 0x2581 || c == 0x2585) return Class::kLeftOut;
-  if ((c >= U'a' && c <= U'z') || (c >= U'A' && c <= U'Z')) return Class::kLatin;
-  if (c < 0x80) return Class::kOtherAscii;
-  const bool kana = (c >= 0x3041 && c <= 0x3096) || (c >= 0x30a1 && c <= 0x30fa);
-  return kana || (c >= 0x4e00 && c <= 0x9fa5) ? Class::kHan : Class::kOther;
+struct ScriptRange {
+  char32_t first, last;
+  Script script;
+};
+
+// Of Unicode's Scripts.txt what is frequent and without exceptions. Kana counts as Han, as it does
+// for SentencePiece.
+constexpr ScriptRange kScripts[] = {
+    {0x1, 0x40, Script::kCommon},      {0x41, 0x5a, Script::kLatin},
+    {0x5b, 0x60, Script::kCommon},     {0x61, 0x7a, Script::kLatin},
+    {0x7b, 0xa9, Script::kCommon},     {0xab, 0xb9, Script::kCommon},
+    {0xbb, 0xbf, Script::kCommon},     {0xc0, 0xd6, Script::kLatin},
+    {0xd8, 0xf6, Script::kLatin},      {0xf8, 0x2b8, Script::kLatin},
+    {0x391, 0x3a1, Script::kGreek},    {0x3a3, 0x3e1, Script::kGreek},
+    {0x400, 0x481, Script::kCyrillic}, {0x48a, 0x52f, Script::kCyrillic},
+    {0x5d0, 0x5ea, Script::kHebrew},   {0x620, 0x63f, Script::kArabic},
+    {0x641, 0x64a, Script::kArabic},   {0x904, 0x939, Script::kDevanagari},
+    {0xe01, 0xe3a, Script::kThai},     {0x2010, 0x2027, Script::kCommon},
+    {0x2030, 0x205e, Script::kCommon}, {0x3000, 0x3004, Script::kCommon},
+    {0x3008, 0x3020, Script::kCommon}, {0x3041, 0x3096, Script::kHan},
+    {0x30a1, 0x30fa, Script::kHan},    {0x30fc, 0x30fc, Script::kHan},
+    {0x3400, 0x4db5, Script::kHan},    {0x4e00, 0x9fa5, Script::kHan},
+    {0xac00, 0xd7a3, Script::kHangul}, {0xff01, 0xff20, Script::kCommon}};
+
+Script script_of(char32_t c) {
+  if (c == U' ') return Script::kSpace;
+  if (c == U'\t' || c == U'\0' || c == 0x2581 || c == 0x2585) return Script::kLeftOut;
+  const auto* range = std::partition_point(std::begin(kScripts), std::end(kScripts),
+                                           [c](const ScriptRange& of) { return of.last < c; });
+  const bool found = range != std::end(kScripts) && range->first <= c;
+  return found ? range->script : Script::kUnknown;
 }
 
-bool apart(Class left, Class right) {
-  return left != right && left != Class::kSpace && left != Class::kOther && right != Class::kOther;
+bool apart(Script left, Script right) {
+  return left != right && left != Script::kSpace && left != Script::kUnknown &&
+         right != Script::kUnknown;
 }
 
 }  // namespace
@@ -53,12 +93,13 @@ void WordSample::add_unit(std::string_view text) {
   if (level < halvings_) return;
   sampled_bytes_[level] += text.size();
   std::size_t begin = 0, chars = 0;
-  Class before = Class::kOther;
+  Script before = Script::kUnknown;
   for (std::size_t i = 0; i < text.size();) {
     const std::size_t length = utf8_length(text.substr(i, 4));
-    const Class is = length == 0 ? Class::kLeftOut : class_of(decode_utf8(text.substr(i, length)));
-    const bool out = is == Class::kLeftOut;
-    const bool new_word = is == Class::kSpace && before != Class::kSpace;
+    const Script is =
+        length == 0 ? Script::kLeftOut : script_of(decode_utf8(text.substr(i, length)));
+    const bool out = is == Script::kLeftOut;
+    const bool new_word = is == Script::kSpace && before != Script::kSpace;
     if (out || new_word || chars == kMaxWordChars || apart(before, is)) {
       add_word(text.substr(begin, i - begin), chars, level);
       begin = i;
@@ -67,7 +108,7 @@ void WordSample::add_unit(std::string_view text) {
     i += std::max<std::size_t>(length, 1);
     chars += out ? 0 : 1;
     if (out) begin = i;
-    before = out ? Class::kOther : is;
+    before = out ? Script::kUnknown : is;
   }
   add_word(text.substr(begin), chars, level);
   const auto sampled = std::accumulate(sampled_bytes_.begin(), sampled_bytes_.end(), 0ULL);

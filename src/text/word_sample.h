@@ -16,8 +16,8 @@ namespace sluice::text {
 // that was out, and a text is read once. Lines of more than 64 KB count as several.
 //
 // A word here is a run of spaces (maybe none) and what follows up to the next space, cut further
-// where no piece of SentencePiece's may reach across: between Latin letters, other ASCII and
-// Chinese or Japanese letters, and after 256 characters. Left out are characters that
+// where no piece of SentencePiece's may reach across, which is between two scripts, letters and
+// punctuation for one; and after 256 characters. Left out are characters that
 // SentencePiece cannot train on: tab, NUL, U+2581, U+2585, and bytes that are not UTF-8.
 class WordSample {
  public:

@@ -59,15 +59,17 @@ inline std::string model_of(const Tokenizer& tokenizer) {
 // A model as somebody else might have trained it: the library's own defaults but for `with`.
 inline std::string foreign_model(const std::unordered_map<std::string, std::string>& with) {
   struct Sentences final : sentencepiece::SentenceIterator {
-    std::vector<std::string> all = lines_of(shakespeare(60000));
+    std::vector<std::string> all = lines_of(shakespeare(30000));
     std::size_t at = 0;
     bool done() const override { return at == all.size(); }
     void Next() override { ++at; }
     const std::string& value() const override { return all[at]; }
     sentencepiece::util::Status status() const override { return {}; }
   } sentences;
-  std::unordered_map<std::string, std::string> arguments = {
-      {"vocab_size", "400"}, {"minloglevel", "3"}, {"num_threads", "2"}};
+  std::unordered_map<std::string, std::string> arguments = {{"vocab_size", "400"},
+                                                            {"minloglevel", "3"},
+                                                            {"num_threads", "2"},
+                                                            {"seed_sentencepiece_size", "2000"}};
   for (const auto& [key, value] : with) arguments[key] = value;
   std::string model;
   const auto status = sentencepiece::SentencePieceTrainer::Train(arguments, &sentences, &model);
