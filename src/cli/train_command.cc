@@ -119,7 +119,7 @@ ExitCode train_run(const Config& config, const train::ModelInfo& info, RunDirect
 
 // Encodes the texts, and checks them against what the run goes on from.
 config::RunText prepare_text(Start& start, text::Cache cache, const Deadline& deadline,
-                             train::ProgressBar& bar) {
+                             train::ProgressBar& bar, ThreadPool& pool) {
   config::RunText text = config::prepare_text(
       start.config.data, start.config.tokenizer, std::move(start.vocabulary),
       [](const std::string& note) { spdlog::info("{}", note); },
@@ -132,7 +132,7 @@ config::RunText prepare_text(Start& start, text::Cache cache, const Deadline& de
         const double part = static_cast<double>(done);
         bar.show(total > 0 ? part / static_cast<double>(total) : 0, "encoding the text");
       },
-      cache);
+      cache, &pool);
   bar.clear();
   config::resolve_cutoffs(start.config, text,
                           [](const std::string& note) { spdlog::info("{}", note); });
@@ -154,12 +154,12 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   const Config& config = start.config;
   warn_of_idle_keys(config);
   const text::Cache cache = arguments.dry_run ? text::Cache::kReadOnly : text::Cache::kKeep;
-  const config::RunText text = prepare_text(start, cache, deadline, bar);
+  ThreadPool pool(config.train.threads > 0 ? static_cast<int>(config.train.threads)
+                                           : available_cpus());
+  const config::RunText text = prepare_text(start, cache, deadline, bar, pool);
   const text::StreamBatcher batches(text.train, text.permutation, text.tokenizer->end_of_line(),
                                     config.data.tokens_per_sample, config.data.batch_size,
                                     static_cast<std::uint64_t>(config.train.seed));
-  ThreadPool pool(config.train.threads > 0 ? static_cast<int>(config.train.threads)
-                                           : available_cpus());
   const auto backend = kernels::make_reference_backend(pool);
   const kernels::ArraySet arrays =
       kernels::training_arrays(optim::update_kind(config.optimizer), config.train.ema_decay > 0);

@@ -14,7 +14,7 @@ RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& 
                      std::optional<Vocabulary> known,
                      const std::function<void(const std::string&)>& note,
                      const std::function<void(std::uint64_t, std::uint64_t)>& progress,
-                     text::Cache cache) {
+                     text::Cache cache, ThreadPool* pool) {
   if (data.train.empty()) {
     throw Error(ExitCode::kUsage,
                 "data.train: no training text (expected a file); try --train my.txt");
@@ -35,7 +35,8 @@ RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& 
       known ? std::move(known->tokenizer)
             : text::train_tokenizer(train, train_lines, config, data.unk_in_text);
   const auto encode = [&](const text::Corpus& corpus, text::LineRange lines) {
-    return text::tokenize(corpus, lines, *tokenizer, data.cache_dir.value_or(""), progress, cache);
+    return text::tokenize(corpus, lines, *tokenizer, data.cache_dir.value_or(""), progress, cache,
+                          pool);
   };
   text::TokenFile train_tokens = encode(train, train_lines);
   text::TokenFile valid_tokens = encode(split ? train : valid, valid_lines);

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "sluice/base/thread_pool.h"
 #include "sluice/config/config.h"
 #include "sluice/text/permutation.h"
 #include "sluice/text/token_file.h"
@@ -30,13 +31,13 @@ struct RunText {
 // text is, in bytes; neither is null.
 // `known`: the vocabulary of a model that goes on, taken as it is; else a tokenizer is trained on
 // the training lines and the permutation counted from them.
-// `cache`: as for text::tokenize().
+// `cache` and `pool`: as for text::tokenize().
 // Errors: kUsage without training text; kNoInput and kBadData about the files.
 RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& config,
                      std::optional<Vocabulary> known,
                      const std::function<void(const std::string&)>& note,
                      const std::function<void(std::uint64_t, std::uint64_t)>& progress,
-                     text::Cache cache = text::Cache::kKeep);
+                     text::Cache cache = text::Cache::kKeep, ThreadPool* pool = nullptr);
 
 // Where the output's cutoffs are to be chosen, chooses them from the counts of the training text,
 // once: from here on they stand in the run's config. None for a vocabulary that a whole softmax
