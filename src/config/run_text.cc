@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "sluice/base/error.h"
+#include "sluice/config/open_model.h"
 #include "sluice/model/cutoffs.h"
 
 namespace sluice::config {
@@ -19,6 +20,8 @@ RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& 
     throw Error(ExitCode::kUsage,
                 "data.train: no training text (expected a file); try --train my.txt");
   }
+  text::require_regular(data.train);
+  text::require_regular(data.valid);
   text::LineRange train_lines, valid_lines;
   const bool split = data.valid.empty();
   const text::Corpus train(data.train, data.invalid_utf8), valid(data.valid, data.invalid_utf8);
@@ -32,8 +35,9 @@ RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& 
         100 * data.valid_fraction, valid_lines.end - valid_lines.begin, valid_lines.end));
   }
   std::unique_ptr<text::Tokenizer> tokenizer =
-      known ? std::move(known->tokenizer)
-            : text::train_tokenizer(train, train_lines, config, data.unk_in_text);
+      known         ? std::move(known->tokenizer)
+      : config.file ? text::load_tokenizer(model_path(*config.file, Which::kBest))
+                    : text::train_tokenizer(train, train_lines, config, data.unk_in_text);
   const auto encode = [&](const text::Corpus& corpus, text::LineRange lines) {
     return text::tokenize(corpus, lines, *tokenizer, data.cache_dir.value_or(""), progress, cache,
                           pool);

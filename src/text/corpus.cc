@@ -9,6 +9,7 @@
 #include <cstring>
 #include <new>
 
+#include "byte_source.h"
 #include "corpus_reader.h"
 #include "sluice/base/error.h"
 #include "sluice/base/printable.h"
@@ -53,6 +54,16 @@ std::vector<std::string> expand_files(const std::vector<std::string>& names) {
     }
   }
   return files;
+}
+
+void require_regular(const std::vector<std::string>& files) {
+  for (const std::string& file : files) {
+    if (all_regular({file})) continue;
+    throw Error(ExitCode::kNoInput,
+                "{}: a stream can be read only once (expected a regular file); save the text to a "
+                "file first",
+                display_name(file));
+  }
 }
 
 CorpusCounts& CorpusCounts::operator+=(const CorpusCounts& other) {

@@ -69,17 +69,6 @@ bool all_regular(const std::vector<std::string>& files) {
   return regular;
 }
 
-void require_regular(const std::vector<std::string>& files) {
-  std::uint64_t bytes = 0;
-  for (const std::string& file : files) {
-    if (is_regular(file, bytes)) continue;
-    throw Error(ExitCode::kNoInput,
-                "{}: a stream can be read only once (expected a regular file); save the text to a "
-                "file first",
-                display_name(file));
-  }
-}
-
 std::uint64_t total_bytes(const std::vector<std::string>& files) {
   std::uint64_t bytes = 0;
   for (const std::string& file : files) {

@@ -32,8 +32,6 @@ void scan_corpus(const Corpus& corpus, const VisitBlock& block, const VisitPiece
 // Whether all are regular files: sizes are known and reading them twice gives the same. Error
 // kNoInput when one is missing.
 bool all_regular(const std::vector<std::string>& files);
-// Error kNoInput, naming the file, when one is not regular.
-void require_regular(const std::vector<std::string>& files);
 std::uint64_t total_bytes(const std::vector<std::string>& files);  // 0 unless all_regular
 
 // The hash of a corpus: the checksum of its file, or of the checksums of its files, a line each;

@@ -27,6 +27,11 @@ std::unique_ptr<Tokenizer> restore_tokenizer(std::string_view bytes, const std::
   lines.fail("'sluice tokenizer TYPE 1', TYPE byte, char or word", "another first line");
 }
 
+std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
+  constexpr std::uint64_t kMaxStored = std::uint64_t{4} << 30;
+  return restore_tokenizer(read_whole_file(path, kMaxStored), path);
+}
+
 std::unique_ptr<TokenizerTrainer> make_tokenizer_trainer(const TokenizerConfig& config,
                                                          bool unk_in_text) {
   switch (config.type) {

@@ -62,6 +62,10 @@ struct LineRange {
 // stands for itself, whether it exists or not. Error kNoInput when nothing matches.
 std::vector<std::string> expand_files(const std::vector<std::string>& names);
 
+// Error kNoInput, naming the file, when one is missing or not a regular file: for text that is read
+// more than once.
+void require_regular(const std::vector<std::string>& files);
+
 // Reads a corpus as UTF-8 lines in memory bounded by the longest piece and calls `piece` for each.
 // A UTF-8 byte order mark at the start of a file is dropped (it still counts as bytes and as a
 // character); CR, NUL and the like are ordinary characters. `hash` gets the hash of the bytes,
