@@ -40,6 +40,7 @@ ONLY_HEADERS = {("optim", "nn"): {"sluice/nn/parameter.h"}}
 # header under include/.
 HEAVY = [
     (r"mpi\.h$", "MPI", r"src/dist/mpi_communicator\.cc"),
+    (r"zlib\.h$", "zlib", r"src/text/.*\.cc"),
     (r"sentencepiece", "SentencePiece", r"src/text/.*\.cc"),
     (r"nlohmann/", "nlohmann/json", r"src/(formats|train|config|exchange|cli)/.*\.cc"),
     (r"CLI/", "CLI11", r"src/cli/.*"),

@@ -44,6 +44,8 @@ Action set_up_eval(CLI::App& command);
 Action set_up_generate(CLI::App& command);
 Action set_up_average(CLI::App& command);
 Action set_up_info(CLI::App& command);
+Action set_up_data_build(CLI::App& command);
+Action set_up_data_info(CLI::App& command);
 Action set_up_config_check(CLI::App& command);
 Action set_up_config_dump(CLI::App& command);
 Action set_up_config_list(CLI::App& command);

@@ -16,6 +16,7 @@
 #include "src/cli/model_arguments.h"
 #include "src/cli/options.h"
 #include "src/cli/output.h"
+#include "src/cli/text_arguments.h"
 
 namespace sluice::cli {
 namespace {
@@ -23,6 +24,7 @@ namespace {
 struct EvalArguments {
   ModelArguments model;
   std::vector<std::string> files;
+  std::optional<std::string> invalid_utf8;
   bool json = false;
 };
 
@@ -111,15 +113,18 @@ double total_bytes(const std::vector<std::string>& files) {
 }
 
 ExitCode run_eval(const EvalArguments& arguments, Output& out) {
+  const auto invalid_utf8 = parse_invalid_utf8(arguments.invalid_utf8);
   train::ProgressBar bar(wants_bar(arguments.model.verbosity));
   start_logging(arguments.model.verbosity, bar);
   ThreadPool pool(arguments.model.thread_count());
   const auto backend = kernels::make_reference_backend(pool);
   const config::OpenModel model = config::open_model(arguments.model.path(), *backend);
   const auto begin = std::chrono::steady_clock::now();
-  const double total = total_bytes(arguments.files);
+  const text::Corpus corpus(text::expand_files(arguments.files),
+                            invalid_utf8.value_or(model.parts.config.data.invalid_utf8));
+  const double total = total_bytes(corpus.files);
   const eval::Totals totals = eval::evaluate(
-      *model.network, model.parts.permutation, *model.parts.tokenizer, arguments.files,
+      *model.network, model.parts.permutation, *model.parts.tokenizer, corpus,
       [&](std::uint64_t tokens, std::uint64_t bytes) {
         const double elapsed = seconds_since(begin);
         const double done = total > 0 ? static_cast<double>(bytes) / total : 0;
@@ -130,7 +135,7 @@ ExitCode run_eval(const EvalArguments& arguments, Output& out) {
       });
   bar.clear();
   const double seconds = seconds_since(begin);
-  out.write(arguments.json ? figures(totals, model, arguments.files, seconds).dump() + "\n"
+  out.write(arguments.json ? figures(totals, model, corpus.files, seconds).dump() + "\n"
                            : report(totals, model, seconds));
   return ExitCode::kDone;
 }
@@ -140,9 +145,11 @@ ExitCode run_eval(const EvalArguments& arguments, Output& out) {
 Action set_up_eval(CLI::App& command) {
   auto arguments = std::make_shared<EvalArguments>();
   add_model_arguments(command, arguments->model);
+  add_invalid_utf8(command, arguments->invalid_utf8, "as the model's text was read");
   add_flag(command, "--json", arguments->json, "one JSON object instead of a table");
   add_positional_list(command, "FILE", arguments->files,
-                      "text, one corpus in the order given; - is standard input",
+                      "text, one corpus in the order given; - is standard input; .gz and "
+                      "patterns too",
                       Presence::kRequired);
   return [arguments](Output& out) { return run_eval(*arguments, out); };
 }

@@ -7,10 +7,12 @@
 #include <optional>
 
 #include "sluice/base/file.h"
+#include "sluice/base/printable.h"
 #include "sluice/base/stop_signal.h"
 #include "sluice/config/open_model.h"
 #include "sluice/config/run_text.h"
 #include "sluice/optim/optimizer.h"
+#include "sluice/text/file_stamps.h"
 #include "sluice/train/plan.h"
 #include "sluice/train/trainer.h"
 #include "src/cli/commands.h"
@@ -41,6 +43,15 @@ class Deadline {
   std::optional<Seconds> after_;
   Clock::time_point begin_ = Clock::now();
 };
+
+// The run trains on its token files, whatever becomes of the texts; a resume will want them.
+void warn_of_changes(text::FileStamps& stamps) {
+  for (const std::string& file : stamps.changed()) {
+    spdlog::warn(
+        "{} changed since this run began; it goes on with the text as it was, a resume will refuse",
+        printable(file));
+  }
+}
 
 // Says what is about to happen.
 void announce(const Config& config, const RunDirectory& directory, const config::RunText& text,
@@ -75,7 +86,8 @@ void announce(const Config& config, const RunDirectory& directory, const config:
 ExitCode train_run(const Config& config, const train::ModelInfo& info, RunDirectory& directory,
                    const config::RunText& text, const text::StreamBatcher& batches,
                    model::GatedConvLm& network, const train::TrainState& state,
-                   const Deadline& deadline, train::ProgressBar& bar, Output& out) {
+                   text::FileStamps& stamps, const Deadline& deadline, train::ProgressBar& bar,
+                   Output& out) {
   train::Trainer trainer(
       {.train = config.train,
        .optimizer = config.optimizer,
@@ -91,7 +103,8 @@ ExitCode train_run(const Config& config, const train::ModelInfo& info, RunDirect
        .directory = directory,
        .bar = bar,
        .stop_requested = [&] { return StopSignal::requested() || directory.stop_requested(); },
-       .out_of_time = [&] { return deadline.passed(); }},
+       .out_of_time = [&] { return deadline.passed(); },
+       .validated = [&] { warn_of_changes(stamps); }},
       state);
   if (trainer.finished()) {
     spdlog::info(
@@ -121,7 +134,7 @@ ExitCode train_run(const Config& config, const train::ModelInfo& info, RunDirect
 
 // Encodes the texts, and checks them against what the run goes on from.
 config::RunText prepare_text(Start& start, text::Cache cache, const Deadline& deadline,
-                             train::ProgressBar& bar) {
+                             train::ProgressBar& bar, ThreadPool& pool) {
   config::RunText text = config::prepare_text(
       start.config.data, start.config.tokenizer, std::move(start.vocabulary),
       [](const std::string& note) { spdlog::info("{}", note); },
@@ -134,7 +147,7 @@ config::RunText prepare_text(Start& start, text::Cache cache, const Deadline& de
         const double part = static_cast<double>(done);
         bar.show(total > 0 ? part / static_cast<double>(total) : 0, "encoding the text");
       },
-      cache);
+      cache, &pool);
   bar.clear();
   config::resolve_cutoffs(start.config, text,
                           [](const std::string& note) { spdlog::info("{}", note); });
@@ -156,12 +169,15 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   const Config& config = start.config;
   warn_of_idle_keys(config);
   const text::Cache cache = arguments.dry_run ? text::Cache::kReadOnly : text::Cache::kKeep;
-  const config::RunText text = prepare_text(start, cache, deadline, bar);
+  ThreadPool pool(config.train.threads > 0 ? static_cast<int>(config.train.threads)
+                                           : available_cpus());
+  std::vector<std::string> texts = config.data.train;
+  texts.insert(texts.end(), config.data.valid.begin(), config.data.valid.end());
+  text::FileStamps stamps(texts);
+  const config::RunText text = prepare_text(start, cache, deadline, bar, pool);
   const text::StreamBatcher batches(text.train, text.permutation, text.tokenizer->end_of_line(),
                                     config.data.tokens_per_sample, config.data.batch_size,
                                     static_cast<std::uint64_t>(config.train.seed));
-  ThreadPool pool(config.train.threads > 0 ? static_cast<int>(config.train.threads)
-                                           : available_cpus());
   const auto backend = kernels::make_reference_backend(pool);
   const kernels::ArraySet arrays =
       kernels::training_arrays(optim::update_kind(config.optimizer), config.train.ema_decay > 0);
@@ -201,8 +217,8 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   if (start.init) spdlog::info("initial weights: {}", start.init->path());
   start.checkpoint.reset();
   start.init.reset();
-  return train_run(config, info, *start.directory, text, batches, network, state, deadline, bar,
-                   out);
+  return train_run(config, info, *start.directory, text, batches, network, state, stamps, deadline,
+                   bar, out);
 }
 
 }  // namespace
@@ -210,8 +226,7 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
 Action set_up_train(CLI::App& command) {
   auto arguments = std::make_shared<TrainArguments>();
   add_config_arguments(command, arguments->config, Presence::kOptional);
-  add_list(command, "--train", arguments->train, "FILE", "training text, instead of data.train");
-  add_list(command, "--valid", arguments->valid, "FILE", "validation text, instead of data.valid");
+  add_text_arguments(command, arguments->text);
   add_option(command, "--out", arguments->out, "DIR",
              "where the run is kept; default: runs/<name of the config>");
   add_flag(command, "--resume", arguments->resume, "go on with the run in DIR");

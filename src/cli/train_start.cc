@@ -19,24 +19,13 @@ namespace fs = std::filesystem;
 using config::Config;
 using train::RunDirectory;
 
-// An empty path stays one, for check_config() to refuse.
-std::string absolute(const std::string& path) {
-  return path.empty() ? path : fs::absolute(path).lexically_normal().string();
-}
-
 // The options that are short for a key, on top of a config.
 void apply_options(const TrainArguments& arguments, Config& config) {
-  if (!arguments.train.empty()) config.data.train = arguments.train;
-  if (!arguments.valid.empty()) config.data.valid = arguments.valid;
+  apply_text_arguments(arguments.text, config.data);
   if (arguments.seed) config.train.seed = *arguments.seed;
   if (arguments.max_steps) config.train.max_steps = arguments.max_steps;
   if (arguments.max_time) config.train.max_time = arguments.max_time;
   if (arguments.threads) config.train.threads = *arguments.threads;
-  // The run must find its text again from anywhere.
-  for (std::vector<std::string>* files : {&config.data.train, &config.data.valid}) {
-    for (std::string& file : *files) file = absolute(file);
-  }
-  if (config.data.cache_dir) config.data.cache_dir = absolute(*config.data.cache_dir);
   check_config(config);
 }
 

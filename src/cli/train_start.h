@@ -3,7 +3,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "sluice/config/config.h"
 #include "sluice/config/run_text.h"
@@ -11,13 +10,14 @@
 #include "sluice/train/run_directory.h"
 #include "src/cli/config_arguments.h"
 #include "src/cli/logging.h"
+#include "src/cli/text_arguments.h"
 
 // How a run of `train` begins, anew or resumed, and everything that is checked before.
 namespace sluice::cli {
 
 struct TrainArguments {
   ConfigArguments config;
-  std::vector<std::string> train, valid;
+  TextArguments text;
   std::optional<std::string> out, init;
   bool resume = false, overwrite = false, dry_run = false;
   std::optional<Index> seed, max_steps, threads;

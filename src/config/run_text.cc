@@ -16,11 +16,13 @@ RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& 
                      std::optional<Vocabulary> known,
                      const std::function<void(const std::string&)>& note,
                      const std::function<void(std::uint64_t, std::uint64_t)>& progress,
-                     text::Cache cache) {
+                     text::Cache cache, ThreadPool* pool) {
   if (data.train.empty()) {
     throw Error(ExitCode::kUsage,
                 "data.train: no training text (expected a file); try --train my.txt");
   }
+  text::require_regular(data.train);
+  text::require_regular(data.valid);
   text::LineRange train_lines, valid_lines;
   const bool split = data.valid.empty();
   const text::Corpus train(data.train, data.invalid_utf8), valid(data.valid, data.invalid_utf8);
@@ -38,7 +40,8 @@ RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& 
       : config.file ? text::load_tokenizer(model_path(*config.file, Which::kBest))
                     : text::train_tokenizer(train, train_lines, config, data.unk_in_text, note);
   const auto encode = [&](const text::Corpus& corpus, text::LineRange lines) {
-    return text::tokenize(corpus, lines, *tokenizer, data.cache_dir.value_or(""), progress, cache);
+    return text::tokenize(corpus, lines, *tokenizer, data.cache_dir.value_or(""), progress, cache,
+                          pool);
   };
   text::TokenFile train_tokens = encode(train, train_lines);
   text::TokenFile valid_tokens = encode(split ? train : valid, valid_lines);

@@ -101,9 +101,10 @@ bool evaluate(const model::GatedConvLm& model, const text::Permutation& permutat
 Totals evaluate(const model::GatedConvLm& model, const text::Permutation& permutation,
                 const text::Tokenizer& tokenizer, const text::Corpus& corpus,
                 const Progress& progress) {
+  text::check_carries_bytes(tokenizer, corpus.invalid_utf8);
   Evaluator evaluator(model, permutation, tokenizer.end_of_line());
   text::Encoding line_tokens;
-  std::uint64_t literal_unknowns = 0, tokens = 0, bytes = 0, hash = 0;
+  std::uint64_t literal_unknowns = 0, tokens = 0, hash = 0;
   const text::CorpusCounts counts = text::read_corpus(
       corpus,
       [&](const text::LinePiece& piece) {
@@ -116,8 +117,7 @@ Totals evaluate(const model::GatedConvLm& model, const text::Permutation& permut
         literal_unknowns += line_tokens.literal_unknowns;
         evaluator.add(line_tokens.ids, line_tokens.oov);
         tokens += line_tokens.ids.size();
-        bytes += piece.text.size() + (piece.ends ? 1 : 0);
-        if (progress != nullptr) progress(tokens, bytes);
+        if (progress != nullptr) progress(tokens, piece.read);
       },
       &hash);
   Totals totals = evaluator.finish();

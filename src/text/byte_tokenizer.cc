@@ -14,8 +14,10 @@ class ByteTokenizer final : public Tokenizer {
   int end_of_line() const override { return '\n'; }
   int unknown() const override { return -1; }
   bool lossless() const override { return true; }
+  bool carries_bytes() const override { return true; }
 
   void encode(std::string_view line, Encoding& out) const override {
+    out.ids.reserve(out.ids.size() + line.size());
     for (const char c : line) out.ids.push_back(static_cast<unsigned char>(c));
     out.oov.resize(out.ids.size(), false);
   }

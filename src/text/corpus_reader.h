@@ -8,39 +8,34 @@
 #include <string_view>
 #include <vector>
 
+#include "line_cutter.h"
 #include "sluice/base/file.h"
 #include "sluice/text/corpus.h"
 
 // What read_corpus is made of; token files need the raw bytes as well, to hash them.
 namespace sluice::text {
 
-// One line as it stands in its file.
-struct CorpusLine {
-  std::string_view text;  // valid UTF-8 without LF and without byte order mark
-  bool byte_order_mark = false;
-  bool terminated = true;  // by LF
+// Bytes of file number `file`, in order; at least one block per file, the last without bytes.
+struct CorpusBlock {
+  std::size_t file = 0;
+  std::string_view bytes;  // unpacked
+  bool packed = false;     // whether the file is
+  std::uint64_t read = 0;  // bytes of all files, packed as they may be, read so far
 };
+using VisitBlock = std::function<void(const CorpusBlock& block)>;
 
-void add_line(const CorpusLine& line, CorpusCounts& counts);
-
-// Receives the bytes of file number `file` in order; called at least once per file, with nothing
-// for an empty one.
-using VisitBytes = std::function<void(std::size_t file, std::string_view bytes)>;
-using VisitLine = std::function<void(const CorpusLine& line)>;
-
-// Error kNoInput.
-void scan_bytes(const std::vector<std::string>& files, const VisitBytes& visit);
-// Both at once: bytes before the lines they complete. Errors as read_corpus.
-void scan_corpus(const Corpus& corpus, const VisitBytes& bytes, const VisitLine& line);
+// Error kNoInput, and kBadData for damaged gzip files and those that change meanwhile.
+void scan_bytes(const std::vector<std::string>& files, const VisitBlock& visit);
+// Both at once: blocks before the pieces they complete. Errors as read_corpus.
+void scan_corpus(const Corpus& corpus, const VisitBlock& block, const VisitPiece& piece);
 
 // Whether all are regular files: sizes are known and reading them twice gives the same. Error
 // kNoInput when one is missing.
 bool all_regular(const std::vector<std::string>& files);
-// Error kNoInput, naming the file, when one is not regular.
-void require_regular(const std::vector<std::string>& files);
 std::uint64_t total_bytes(const std::vector<std::string>& files);  // 0 unless all_regular
 
-// The hash of a corpus: the checksum of its file, or of the checksums of its files, a line each.
+// The hash of a corpus: the checksum of its file, or of the checksums of its files, a line each;
+// of gzip files that of what they hold.
 class CorpusHash {
  public:
   void add(std::size_t file, std::string_view bytes);

@@ -115,6 +115,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   int end_of_line() const override { return table_.end; }
   int unknown() const override { return table_.unknown; }
   bool lossless() const override { return table_.lossless; }
+  bool carries_bytes() const override { return table_.lossless; }
 
   void encode(std::string_view line, Encoding& out) const override {
     for (bool start = true; !line.empty(); start = false) {

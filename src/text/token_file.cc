@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <system_error>
 
 #include "corpus_reader.h"
@@ -40,28 +41,61 @@ const TensorInfo& get_list(const formats::SafetensorsReader& reader, std::string
   return tensor;
 }
 
+std::vector<FileTokens> read_files(const formats::SafetensorsReader& reader) {
+  const TensorInfo& tensor = reader.get("files");
+  if (tensor.dtype != Dtype::kU64 || tensor.shape.size() != 2 || tensor.shape[1] != kFileColumns) {
+    throw Error(ExitCode::kBadData,
+                "{}: tensor 'files': wrong type (expected rows of {} U64, found {} with {} "
+                "dimensions)",
+                printable(reader.path()), kFileColumns, dtype_name(tensor.dtype),
+                tensor.shape.size());
+  }
+  std::vector<std::uint64_t> rows(tensor.elements());
+  reader.read(tensor, 0, std::as_writable_bytes(std::span(rows)));
+  return from_rows(rows);
+}
+
+// Named by what decides the content; text without malformed bytes is the same in every mode.
 std::string cache_path(const std::string& directory, std::uint64_t corpus_hash,
-                       std::uint64_t tokenizer_hash, LineRange range) {
+                       std::uint64_t tokenizer_hash, LineRange range, InvalidUtf8 mode) {
   const std::string key =
-      fmt::format("tokens {}\n{}\n{}\n{} {}\n", kTokenFileVersion, to_hex(corpus_hash),
-                  to_hex(tokenizer_hash), range.begin, range.end);
+      fmt::format("tokens {}\n{}\n{}\n{} {}\n{}\n", kTokenFileVersion, to_hex(corpus_hash),
+                  to_hex(tokenizer_hash), range.begin, range.end, static_cast<int>(mode));
   return fmt::format("{}/tokens-{}.safetensors", directory, to_hex(checksum(key)));
 }
 
+// What a text becomes, and how it is to be read.
+struct Source {
+  const Corpus& corpus;
+  LineRange range;
+  const Tokenizer& tokenizer;
+  std::optional<std::uint64_t> corpus_hash;  // what the text must have; unknown for a pipe
+  const std::function<void(std::uint64_t, std::uint64_t)>& progress;
+  ThreadPool* pool;
+};
+
 // The cached file if it is there, whole, and what its name says.
-std::optional<TokenFile> find_cached(const std::string& path, std::uint64_t corpus_hash,
-                                     const Tokenizer& tokenizer, LineRange range) {
+std::optional<TokenFile> find_cached(const std::string& directory, const Source& source,
+                                     InvalidUtf8 mode) {
+  const std::uint64_t tokenizer_hash = source.tokenizer.hash();
   try {
-    TokenFile file(path);
+    TokenFile file(cache_path(directory, *source.corpus_hash, tokenizer_hash, source.range, mode));
     file.verify();
-    if (file.corpus_hash() == corpus_hash && file.tokenizer_hash() == tokenizer.hash() &&
-        file.vocabulary() == tokenizer.size() && file.range() == range) {
+    if (file.corpus_hash() == *source.corpus_hash && file.tokenizer_hash() == tokenizer_hash &&
+        file.vocabulary() == source.tokenizer.size() && file.range() == source.range &&
+        file.invalid_utf8() == mode && file.files().size() == source.corpus.files.size()) {
       return file;
     }
   } catch (const Error&) {
     // Missing or damaged: a cache that costs nothing but time to write anew.
   }
   return std::nullopt;
+}
+
+std::optional<TokenFile> find_cached(const std::string& directory, const Source& source) {
+  auto found = find_cached(directory, source, InvalidUtf8::kError);
+  const InvalidUtf8 mode = source.corpus.invalid_utf8;
+  return found || mode == InvalidUtf8::kError ? found : find_cached(directory, source, mode);
 }
 
 // Removes what processes killed a day or more ago left half written.
@@ -81,9 +115,19 @@ void sweep_cache(const std::string& directory) {
 
 }  // namespace
 
+FileTokens& FileTokens::operator+=(const FileTokens& other) {
+  counts += other.counts;
+  tokens += other.tokens;
+  oov += other.oov;
+  literal_unknowns += other.literal_unknowns;
+  return *this;
+}
+
 struct TokenFile::State {
   explicit State(const std::string& path)
-      : reader(path), header(parse_token_file_header(reader.metadata(), path)) {
+      : reader(path),
+        header(parse_token_file_header(reader.metadata(), path)),
+        files(read_files(reader)) {
     ids = &get_list(reader, "ids",
                     header.vocabulary <= kNarrowVocabulary ? Dtype::kU16 : Dtype::kU32);
     const std::uint64_t starts = get_list(reader, "line_starts", Dtype::kU64).elements();
@@ -98,6 +142,20 @@ struct TokenFile::State {
                   "literal <unk>, found {})",
                   printable(path), starts, header.oov, header.literal_unknowns, ids->elements());
     }
+    check_files();
+  }
+
+  void check_files() const {
+    FileTokens sum;
+    for (const FileTokens& file : files) sum += file;
+    const FileTokens expected = {header.counts, ids->elements(), header.oov,
+                                 header.literal_unknowns};
+    if (sum == expected) return;
+    throw Error(ExitCode::kBadData,
+                "{}: the counts of the files do not add up to those of the whole (expected {} "
+                "bytes and {} tokens, found {} and {})",
+                printable(reader.path()), expected.counts.bytes, expected.tokens, sum.counts.bytes,
+                sum.tokens);
   }
 
   template <class Id>
@@ -121,6 +179,7 @@ struct TokenFile::State {
 
   formats::SafetensorsReader reader;
   TokenFileHeader header;
+  std::vector<FileTokens> files;
   const TensorInfo* ids = nullptr;  // belongs to the reader
 };
 
@@ -140,6 +199,9 @@ void TokenFile::read(std::uint64_t begin, std::span<int> out) const {
   }
 }
 
+const std::string& TokenFile::path() const { return state_->reader.path(); }
+const std::vector<FileTokens>& TokenFile::files() const { return state_->files; }
+InvalidUtf8 TokenFile::invalid_utf8() const { return state_->header.invalid_utf8; }
 const CorpusCounts& TokenFile::counts() const { return state_->header.counts; }
 std::uint64_t TokenFile::oov() const { return state_->header.oov; }
 std::uint64_t TokenFile::literal_unknowns() const { return state_->header.literal_unknowns; }
@@ -169,19 +231,10 @@ void TokenFile::verify() const {
 
 namespace {
 
-// What a text becomes, and how it is to be read.
-struct Source {
-  const Corpus& corpus;
-  LineRange range;
-  const Tokenizer& tokenizer;
-  std::optional<std::uint64_t> corpus_hash;  // what the text must have; unknown for a pipe
-  const std::function<void(std::uint64_t, std::uint64_t)>& progress;
-};
-
 // Keeps the ids in `directory`, without a name, until `write` makes the token file of them.
 TokenFile encode_in(const std::string& directory, const Source& source,
                     const std::function<TokenFile(EncodedCorpus&)>& write) {
-  EncodedCorpus encoded(source.tokenizer, source.range, directory);
+  EncodedCorpus encoded(source.tokenizer, source.range, directory, source.pool);
   encoded.encode(source.corpus, source.progress);
   const std::uint64_t found = encoded.header().corpus_hash;
   if (source.corpus_hash && *source.corpus_hash != found) {
@@ -197,8 +250,8 @@ TokenFile encode_into_cache(const std::string& directory, const Source& source) 
   sweep_cache(directory);
   return encode_in(directory, source, [&](EncodedCorpus& encoded) {
     const TokenFileHeader& header = encoded.header();
-    const std::string path =
-        cache_path(directory, header.corpus_hash, header.tokenizer_hash, source.range);
+    const std::string path = cache_path(directory, header.corpus_hash, header.tokenizer_hash,
+                                        source.range, header.invalid_utf8);
     encoded.write(formats::SafetensorsWriter(path, to_metadata(header)));
     return TokenFile(path);
   });
@@ -228,17 +281,25 @@ auto with_hint(std::string_view hint, const Call& call) {
 
 }  // namespace
 
+void check_carries_bytes(const Tokenizer& tokenizer, InvalidUtf8 invalid_utf8) {
+  if (invalid_utf8 != InvalidUtf8::kBytes || tokenizer.carries_bytes()) return;
+  throw Error(ExitCode::kUsage,
+              "data.invalid_utf8: the {} tokenizer has no tokens for bytes that are not UTF-8 "
+              "(expected error or replace, or another tokenizer; found bytes)",
+              enum_names<TokenizerType>[static_cast<std::size_t>(tokenizer.type())].second);
+}
+
 TokenFile tokenize(const Corpus& corpus, LineRange range, const Tokenizer& tokenizer,
                    const std::string& cache_dir,
-                   const std::function<void(std::uint64_t, std::uint64_t)>& progress, Cache cache) {
+                   const std::function<void(std::uint64_t, std::uint64_t)>& progress, Cache cache,
+                   ThreadPool* pool) {
+  check_carries_bytes(tokenizer, corpus.invalid_utf8);
   const std::string directory = cache_dir.empty() ? default_cache_dir() : cache_dir;
-  std::optional<std::uint64_t> corpus_hash;  // unknown for pipes, which are read once
+  Source source = {corpus, range, tokenizer, std::nullopt, progress, pool};
   if (all_regular(corpus.files)) {
-    corpus_hash = hash_corpus(corpus.files);
-    const std::string path = cache_path(directory, *corpus_hash, tokenizer.hash(), range);
-    if (auto cached = find_cached(path, *corpus_hash, tokenizer, range)) return *cached;
+    source.corpus_hash = hash_corpus(corpus.files);
+    if (auto cached = find_cached(directory, source)) return *cached;
   }
-  const Source source = {corpus, range, tokenizer, corpus_hash, progress};
   constexpr std::string_view kHint = "set data.cache_dir to a folder with room to write";
   if (cache == Cache::kKeep) {
     return with_hint(kHint, [&] { return encode_into_cache(directory, source); });

@@ -25,8 +25,28 @@ void visit_fields(Header& header, const Number& number, const Hash& hash) {
   number("sluice.chars", header.counts.chars);
   number("sluice.lines", header.counts.lines);
   number("sluice.words", header.counts.words);
+  number("sluice.replaced", header.counts.replaced);
+  number("sluice.malformed", header.counts.malformed);
+  number("sluice.byte_order_marks", header.counts.byte_order_marks);
   number("sluice.range_begin", header.range.begin);
   number("sluice.range_end", header.range.end);
+}
+
+constexpr const char* kInvalidUtf8Key = "sluice.invalid_utf8";
+
+// The columns of "files", in order; appended to with a new version only.
+template <class File, class Number>
+void visit_columns(File& file, const Number& number) {
+  number(file.counts.bytes);
+  number(file.counts.chars);
+  number(file.counts.lines);
+  number(file.counts.words);
+  number(file.counts.replaced);
+  number(file.counts.malformed);
+  number(file.counts.byte_order_marks);
+  number(file.tokens);
+  number(file.oov);
+  number(file.literal_unknowns);
 }
 
 class FieldReader {
@@ -58,6 +78,14 @@ class FieldReader {
     return value;
   }
 
+  InvalidUtf8 invalid_utf8() const {
+    const std::string& found = text(kInvalidUtf8Key);
+    for (const auto& [value, name] : enum_names<InvalidUtf8>) {
+      if (name == found) return value;
+    }
+    fail(kInvalidUtf8Key, "error, replace or bytes", found);
+  }
+
   [[noreturn]] void fail(const char* key, std::string_view expected, std::string_view found) const {
     throw Error(ExitCode::kBadData, "{}: metadata '{}': bad value (expected {}, found {})", path_,
                 key, expected, quote(found, 40));
@@ -79,6 +107,8 @@ class FieldReader {
 formats::Metadata to_metadata(const TokenFileHeader& header) {
   formats::Metadata metadata;
   metadata.emplace(kVersionKey, kTokenFileVersion);
+  metadata.emplace(kInvalidUtf8Key,
+                   enum_names<InvalidUtf8>[static_cast<std::size_t>(header.invalid_utf8)].second);
   visit_fields(
       header,
       [&metadata](const char* key, std::uint64_t value) {
@@ -92,17 +122,36 @@ TokenFileHeader parse_token_file_header(const formats::Metadata& metadata, std::
   const FieldReader reader(metadata, path);
   const std::string& version = reader.text(kVersionKey.data());
   if (version != kTokenFileVersion) {
-    reader.fail(kVersionKey.data(), "version 1, the only one there is", version);
+    reader.fail(kVersionKey.data(), "version 2, the only one that is read", version);
   }
   TokenFileHeader header;
   visit_fields(
       header, [&reader](const char* key, std::uint64_t& value) { value = reader.number(key); },
       [&reader](const char* key, std::uint64_t& value) { value = reader.hash(key); });
+  header.invalid_utf8 = reader.invalid_utf8();
   if (header.vocabulary < 2 || header.vocabulary > kMaxVocabulary) {
     throw Error(ExitCode::kBadData, "{}: vocabulary size out of range (expected 2 to {}, found {})",
                 path, kMaxVocabulary, header.vocabulary);
   }
   return header;
+}
+
+std::vector<std::uint64_t> to_rows(const std::vector<FileTokens>& files) {
+  std::vector<std::uint64_t> rows;
+  rows.reserve(files.size() * kFileColumns);
+  for (const FileTokens& file : files) {
+    visit_columns(file, [&rows](std::uint64_t value) { rows.push_back(value); });
+  }
+  return rows;
+}
+
+std::vector<FileTokens> from_rows(std::span<const std::uint64_t> rows) {
+  std::vector<FileTokens> files(rows.size() / kFileColumns);
+  auto next = rows.begin();
+  for (FileTokens& file : files) {
+    visit_columns(file, [&next](std::uint64_t& value) { value = *next++; });
+  }
+  return files;
 }
 
 }  // namespace sluice::text

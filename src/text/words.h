@@ -6,7 +6,11 @@
 namespace sluice::text {
 
 // The whitespace of `wc -w` in the C locale; no-break and other Unicode spaces belong to words.
-constexpr bool is_ascii_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+constexpr bool is_ascii_space(char c) {
+  // Without a branch, for loops that are to be vectorised.
+  return static_cast<bool>(static_cast<int>(c == ' ') |
+                           static_cast<int>(static_cast<unsigned char>(c - '\t') < 5));
+}
 
 // Calls visit(word) for each maximal run of non-whitespace.
 template <class Visit>

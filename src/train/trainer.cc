@@ -215,6 +215,7 @@ bool Trainer::validate() {
                    {"valid_perplexity", eval::perplexity(totals)},
                    {"valid_bits_per_byte", eval::bits_per_byte(totals)},
                    {"valid_tokens", static_cast<double>(totals.tokens)}});
+  run_.validated();
   return true;
 }
 

@@ -20,18 +20,22 @@ TEST_CASE("CorpusReader: bytes come in order, before the lines they complete", "
   const auto empty = folder.write("empty", "");
   std::vector<std::string> bytes(3);
   std::vector<std::string> lines;
-  CorpusCounts counts;
+  std::vector<CorpusCounts> counts(3);
+  std::uint64_t read = 0;
   scan_corpus(
       {first, empty, first},
-      [&](std::size_t file, std::string_view block) {
-        if (bytes[file].empty() && !block.empty()) CHECK(lines.size() == file);
-        bytes[file] += block;
+      [&](const CorpusBlock& block) {
+        if (bytes[block.file].empty() && !block.bytes.empty()) CHECK(lines.size() == block.file);
+        bytes[block.file] += block.bytes;
+        read = block.read;
+        CHECK_FALSE(block.packed);
       },
-      [&](const CorpusLine& line) {
-        CHECK(line.byte_order_mark == (lines.size() % 2 == 0));
-        CHECK(line.terminated == (lines.size() % 2 == 0));
-        lines.emplace_back(line.text);
-        add_line(line, counts);
+      [&](const CorpusPiece& piece) {
+        CHECK(piece.counts.byte_order_marks == (lines.size() % 2 == 0 ? 1 : 0));
+        CHECK(piece.file == (lines.size() < 2 ? 0 : 2));
+        CHECK(piece.read == read);
+        lines.emplace_back(piece.text);
+        counts[piece.file] += piece.counts;
       });
   CHECK(bytes == std::vector<std::string>{"\xef\xbb\xbf"
                                           "a\nb",
@@ -39,7 +43,11 @@ TEST_CASE("CorpusReader: bytes come in order, before the lines they complete", "
                                           "\xef\xbb\xbf"
                                           "a\nb"});
   CHECK(lines == std::vector<std::string>{"a", "b", "a", "b"});
-  CHECK(counts.bytes == bytes[0].size() + bytes[2].size());
+  CHECK(counts[0] ==
+        CorpusCounts{.bytes = 6, .chars = 4, .lines = 2, .words = 2, .byte_order_marks = 1});
+  CHECK(counts[1] == CorpusCounts{});
+  CHECK(counts[2] == counts[0]);
+  CHECK(read == 12);
 }
 
 TEST_CASE("CorpusReader: regular files and their size", "[text]") {

@@ -1,6 +1,7 @@
 #include "sluice/text/corpus.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -64,19 +65,97 @@ TEST_CASE("Corpus: a byte order mark is dropped at the start of a file only", "[
                                                      "a",
                                                      "\xef\xbb\xbf"
                                                      "b"});
-  CHECK(counts == CorpusCounts{.bytes = 20, .chars = 12, .lines = 4, .words = 4});
+  CHECK(counts ==
+        CorpusCounts{.bytes = 20, .chars = 12, .lines = 4, .words = 4, .byte_order_marks = 2});
 }
 
-TEST_CASE("Corpus: lines longer than any buffer arrive whole", "[text]") {
+// The pieces of each line, joined and apart.
+struct Pieces {
+  Lines lines;
+  std::vector<Lines> parts;
+  CorpusCounts counts;
+  explicit Pieces(const Corpus& corpus) {
+    bool begins = true;
+    counts = read_corpus(corpus, [&](const LinePiece& piece) {
+      CHECK(piece.begins == begins);
+      begins = piece.ends;
+      if (piece.begins) {
+        lines.emplace_back();
+        parts.emplace_back();
+      }
+      lines.back() += piece.text;
+      parts.back().emplace_back(piece.text);
+    });
+    CHECK(begins);
+  }
+};
+
+TEST_CASE("Corpus: a long line comes in pieces, cut before runs of whitespace", "[text]") {
+  const ScratchFolder folder;
+  std::string spaced;
+  for (int i = 0; spaced.size() < 400000; ++i) {
+    spaced += fmt::format("{}{}", i * 977, i % 7 == 0 ? " \t " : " ");
+  }
+  const std::string fits(65536, 'x');
+  const std::string text = spaced + "\nshort\n" + fits + "\n" + spaced;
+  const Pieces found({folder.write("long", text)});
+  CHECK(found.lines == Lines{spaced, "short", fits, spaced});
+  CHECK(found.counts.bytes == text.size());
+  CHECK(found.counts.words == 2 * count_words(spaced) + 2);
+  REQUIRE(found.parts[0].size() == 7);
+  CHECK(found.parts[0] == found.parts[3]);
+  CHECK(found.parts[1].size() == 1);
+  CHECK(found.parts[2].size() == 1);
+  for (std::size_t i = 0; i < 7; ++i) {
+    const std::string& part = found.parts[0][i];
+    CHECK(part.size() <= 65536);
+    if (i > 0) CHECK(part.front() == ' ');
+    if (i < 6) CHECK(part.size() > 65536 - 16);
+    if (i < 6) CHECK(part.back() != ' ');
+  }
+}
+
+TEST_CASE("Corpus: a word is whole up to a megabyte, then it is cut between characters", "[text]") {
+  const ScratchFolder folder;
+  const std::string almost = std::string(1024 * 1024, 'y');
+  std::string euros;
+  for (int i = 0; i < 800000; ++i) euros += "\xe2\x82\xac";
+  const auto file = folder.write("words", "some " + almost + " more\na " + euros + " b\n");
+  const Pieces found({file});
+  REQUIRE(found.parts[0].size() == 3);
+  CHECK(found.parts[0][0] == "some");
+  CHECK(found.parts[0][1] == " " + almost.substr(1));
+  CHECK(found.parts[0][2] == "y more");
+  REQUIRE(found.parts[1].size() == 5);
+  CHECK(found.parts[1][0] == "a");
+  CHECK(found.parts[1][1].size() == 1 + 3 * 349525);
+  CHECK(found.parts[1][2].size() == 3 * 349525);
+  CHECK(found.parts[1][3].size() == 3 * (800000 - 2 * 349525));
+  CHECK(found.parts[1][4] == " b");
+  // Each cut word is counted once.
+  CHECK(found.counts.words == 6);
+  CHECK(found.counts.chars == 5 + 1048576 + 5 + 1 + 2 + 800000 + 2 + 1);
+  const Pieces exact({folder.write("exact", "a " + almost.substr(1) + " b")});
+  CHECK(exact.parts[0] == Lines{"a", " " + almost.substr(1), " b"});
+}
+
+TEST_CASE("Corpus: the pieces are the same however the bytes arrive", "[text]") {
   const ScratchFolder folder;
   std::string text;
-  for (int i = 0; i < 300000; ++i) text += "\xe2\x82\xac";
-  const std::string line = text;
-  text += "\nshort\n" + line;
-  CorpusCounts counts;
-  CHECK(lines_of({folder.write("long", text)}, &counts) == Lines{line, "short", line});
-  CHECK(counts.bytes == text.size());
-  CHECK(counts.chars == 600007);
+  for (int i = 0; i < 30000; ++i) text += fmt::format("{}{}", std::string(i % 97, 'z'), "  ");
+  const auto file = folder.write("whole", text), pipe = folder.path("pipe");
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  std::thread writer([&] {
+    const int fd = ::open(pipe.c_str(), O_WRONLY);
+    for (std::size_t at = 0; at < text.size(); at += 1009) {
+      const std::string part = text.substr(at, 1009);
+      if (::write(fd, part.data(), part.size()) < 0) break;
+    }
+    ::close(fd);
+  });
+  const Pieces piped({pipe});
+  writer.join();
+  CHECK(piped.parts == Pieces({file}).parts);
 }
 
 TEST_CASE("Corpus: text without text is refused", "[text]") {
@@ -101,7 +180,9 @@ TEST_CASE("Corpus: invalid UTF-8 is named with file and offset", "[text]") {
     });
     CHECK(before == Lines{"fine", "fine"});
   }
-  const auto late = folder.write("late", std::string(1000000, 'x') + "\n\xc3\n");
+  std::string text(1000000, 'x');
+  text += "\n\xc3\n";
+  const auto late = folder.write("late", text);
   check_error(ExitCode::kBadData, {late + ": offset 1000001:", "0xc3"}, [&] { lines_of({late}); });
 }
 
@@ -113,7 +194,6 @@ TEST_CASE("Corpus: other encodings and compressed files are named", "[text]") {
                    6),
        "UTF-16"},
       {std::string("\xfe\xff\0a\0\n", 6), "UTF-16"},
-      {"\x1f\x8b\x08 rest", "gzip"},
       {std::string("\xfd"
                    "7zXZ\0",
                    6),
@@ -123,6 +203,101 @@ TEST_CASE("Corpus: other encodings and compressed files are named", "[text]") {
     const auto file = folder.write("other", content);
     check_error(ExitCode::kBadData, {file + ": offset 0:", name}, [&] { lines_of({file}); });
   }
+}
+
+TEST_CASE("Corpus: an error lists the first malformed bytes and counts all of the file", "[text]") {
+  const ScratchFolder folder;
+  const auto file = folder.write("latin", "\xe9 a\n\xe8\xe7\nb \xff\xfe\xfd c\n\xe9");
+  check_error(
+      ExitCode::kBadData,
+      {file + ": offset 0:", "found byte 0xe9", "7 malformed bytes, at 0, 4, 5, 9, 10, ...)"},
+      [&] { lines_of({file}); });
+  const auto two = folder.write("two", "ab\xe9\n\xe9");
+  check_error(ExitCode::kBadData, {"offset 2:", "2 malformed bytes, at 2, 4)"},
+              [&] { lines_of({two}); });
+}
+
+TEST_CASE("Corpus: malformed bytes are replaced or handed on, and counted", "[text]") {
+  const ScratchFolder folder;
+  // A stray byte, a sequence cut short, an overlong form, a surrogate; around characters.
+  const std::string text = "a\xff\xc3\xa9 \xe2\x82\n\xc0\x80\xed\xa0\x80 z\n\xe2\x82";
+  const auto file = folder.write("bad", text);
+  const std::string r = "\xef\xbf\xbd";
+  CorpusCounts counts;
+  const auto read = [&](InvalidUtf8 mode) {
+    Lines lines;
+    counts = read_corpus(Corpus({file}, mode),
+                         [&](const LinePiece& piece) { lines.emplace_back(piece.text); });
+    return lines;
+  };
+  CHECK(read(InvalidUtf8::kReplace) ==
+        Lines{"a" + r + "\xc3\xa9 " + r + r, r + r + r + r + r + " z", r + r});
+  CorpusCounts expected = {.bytes = 18, .chars = 17, .lines = 3, .words = 5, .replaced = 10};
+  CHECK(counts == expected);
+  CHECK(read(InvalidUtf8::kBytes) ==
+        Lines{"a\xff\xc3\xa9 \xe2\x82", "\xc0\x80\xed\xa0\x80 z", "\xe2\x82"});
+  std::swap(expected.replaced, expected.malformed);
+  CHECK(counts == expected);
+  // UTF-16 and compressed files are none of them.
+  folder.write("bad",
+               "\xff\xfe"
+               "a");
+  check_error(ExitCode::kBadData, {"UTF-16"}, [&] { read(InvalidUtf8::kReplace); });
+  check_error(ExitCode::kBadData, {"UTF-16"}, [&] { read(InvalidUtf8::kBytes); });
+}
+
+TEST_CASE("Corpus: a piece that is cut splits no malformed sequence from its count", "[text]") {
+  const ScratchFolder folder;
+  std::string text;
+  for (int i = 0; i < 700000; ++i) text += "\xe2\x82\xac\xe2\x82";
+  Pieces found(Corpus({folder.write("mixed", text)}, InvalidUtf8::kBytes));
+  CHECK(found.lines == Lines{text});
+  CHECK(found.parts[0].size() == 4);
+  CHECK(found.counts.malformed == 1400000);
+  CHECK(found.counts.chars == 2100000);
+  CHECK(found.counts.words == 1);
+}
+
+TEST_CASE("Corpus: each file is counted for itself", "[text]") {
+  const ScratchFolder folder;
+  const auto one = folder.write("one",
+                                "\xef\xbb\xbf"
+                                "a b\n\n"),
+             two = folder.write("two", "c");
+  std::vector<CorpusCounts> files;
+  const CorpusCounts all = read_corpus(
+      {one, two, one}, [](const LinePiece&) {}, nullptr, &files);
+  REQUIRE(files.size() == 3);
+  CHECK(files[0] ==
+        CorpusCounts{.bytes = 8, .chars = 6, .lines = 2, .words = 2, .byte_order_marks = 1});
+  CHECK(files[1] == CorpusCounts{.bytes = 1, .chars = 1, .lines = 1, .words = 1});
+  CHECK(files[2] == files[0]);
+  CHECK(all.bytes == 17);
+  CHECK(all.byte_order_marks == 2);
+}
+
+TEST_CASE("Corpus: patterns stand for the files that match, in the order of their bytes",
+          "[text]") {
+  const ScratchFolder folder;
+  for (const std::string name : {"b.txt", "B.txt", "a1.txt", "a.dat", "[1].txt", "*"}) {
+    folder.write(name, "text");
+  }
+  const auto expand = [&](const Lines& names) {
+    Lines paths, found;
+    for (const std::string& name : names) paths.push_back(folder.path(name));
+    for (const std::string& path : expand_files(paths)) {
+      found.push_back(path.substr(folder.path("").size()));
+    }
+    return found;
+  };
+  CHECK(expand({"?.txt"}) == Lines{"B.txt", "b.txt"});
+  CHECK(expand({"a*"}) == Lines{"a.dat", "a1.txt"});
+  CHECK(expand({"[ab]*.txt", "b.txt"}) == Lines{"a1.txt", "b.txt", "b.txt"});
+  CHECK(expand({"[1].txt"}) == Lines{"[1].txt"});  // there: not the pattern that means 1.txt
+  CHECK(expand({"*"}) == Lines{"*"});
+  CHECK(expand({"missing"}) == Lines{"missing"});
+  CHECK(expand_files({"-", ""}) == Lines{"-", ""});
+  check_error(ExitCode::kNoInput, {folder.path("c*"), "no such file"}, [&] { expand({"c*"}); });
 }
 
 TEST_CASE("Corpus: what cannot be read is named", "[text]") {

@@ -1,6 +1,7 @@
 #include "src/text/encoded_corpus.h"
 
 #include <catch2/catch.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,13 +50,74 @@ TEST_CASE("EncodedCorpus: long lines in pieces give the ids of the whole", "[tex
     spaced += fmt::format("{}{}", i % 977, i % 7 == 0 ? "  " : " ");
     solid += i % 3 == 0 ? "\xe2\x82\xac" : "\xc3\xa9x";
   }
-  for (const TokenizerConfig& config : {kWord, kChar}) {
+  for (const TokenizerConfig& config : {kWord, kChar, kByte}) {
     for (const std::string& text : {spaced, solid}) {
       const auto tokenizer = train(config, {text});
       std::vector<int> whole = encoding_of(*tokenizer, text).ids;
-      whole.push_back(0);
+      whole.push_back(tokenizer->end_of_line());
       CHECK(encoded_ids(folder, text, *tokenizer) == whole);
     }
+  }
+}
+
+TEST_CASE("EncodedCorpus: any number of threads writes the same bytes", "[text]") {
+  const ScratchFolder folder;
+  std::string text;
+  for (int i = 0; i < 200000; ++i) {
+    text += fmt::format("{}{}", i * 7919 % 1009, i % 11 == 0 ? "\n" : i % 13 == 0 ? "\n\n" : " ");
+  }
+  std::string solid(3000000, 'a');
+  const Corpus corpus = {folder.write("lines", text), folder.write("solid", solid),
+                         folder.write("empty", ""), folder.write("one", "1 2 3")};
+  for (const TokenizerConfig& config : {kWord, kByte}) {
+    const auto tokenizer = train(config, {text});
+    std::vector<std::string> files;
+    for (const int threads : {0, 1, 2, 3}) {
+      std::optional<ThreadPool> pool;
+      if (threads > 0) pool.emplace(threads);
+      EncodedCorpus encoded(*tokenizer, {5, 30000}, folder.path(""), pool ? &*pool : nullptr);
+      encoded.encode(corpus, nullptr);
+      encoded.write(
+          formats::SafetensorsWriter(folder.path("tokens"), to_metadata(encoded.header())));
+      files.push_back(content_of(folder.path("tokens")));
+      CHECK(files.back() == files.front());
+    }
+    CHECK_NOTHROW(TokenFile(folder.path("tokens")).verify());
+  }
+}
+
+TEST_CASE("EncodedCorpus: the files add up, and to their sizes", "[text]") {
+  const ScratchFolder folder;
+  const std::string first = "a b\nc <unk>\n",
+                    second =
+                        "\xef\xbb\xbf"
+                        "a\xff b\n\nc",
+                    third = "b";
+  const Corpus corpus(
+      {folder.write("1", first), folder.write("2", second), folder.write("3", third)},
+      InvalidUtf8::kReplace);
+  const auto tokenizer = train(kWord, {"a b"}, true);
+  const auto encode = [&](LineRange range) {
+    EncodedCorpus encoded(*tokenizer, range, folder.path(""));
+    encoded.encode(corpus, nullptr);
+    return encoded.files();
+  };
+  const std::vector<FileTokens> files = encode({});
+  REQUIRE(files.size() == 3);
+  CHECK(files[0] == FileTokens{{.bytes = 12, .chars = 12, .lines = 2, .words = 4}, 6, 1, 1});
+  CHECK(files[1] ==
+        FileTokens{
+            {.bytes = 10, .chars = 8, .lines = 3, .words = 3, .replaced = 1, .byte_order_marks = 1},
+            6,
+            2,
+            0});
+  CHECK(files[2] == FileTokens{{.bytes = 1, .chars = 1, .lines = 1, .words = 1}, 2, 0, 0});
+  // The two sides of a split share the file between them.
+  const std::vector<FileTokens> head = encode({0, 3}), tail = encode({3, 6});
+  for (std::size_t i = 0; i < 3; ++i) {
+    FileTokens both = head[i];
+    both += tail[i];
+    CHECK(both == files[i]);
   }
 }
 

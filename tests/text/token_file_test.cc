@@ -49,7 +49,8 @@ std::string only_file(const ScratchFolder& folder, const std::string& cache) {
 
 // A token file written by hand: what tokenize() never makes.
 struct HandMade {
-  formats::Metadata metadata = {{"sluice.token_file", "1"},
+  formats::Metadata metadata = {{"sluice.token_file", "2"},
+                                {"sluice.invalid_utf8", "error"},
                                 {"sluice.tokenizer_hash", "0123456789abcdef"},
                                 {"sluice.corpus_hash", "00000000000000ff"},
                                 {"sluice.vocabulary", "5"},
@@ -59,10 +60,15 @@ struct HandMade {
                                 {"sluice.chars", "8"},
                                 {"sluice.lines", "2"},
                                 {"sluice.words", "2"},
+                                {"sluice.replaced", "0"},
+                                {"sluice.malformed", "0"},
+                                {"sluice.byte_order_marks", "0"},
                                 {"sluice.range_begin", "0"},
                                 {"sluice.range_end", "2"}};
   std::vector<std::uint16_t> ids = {2, 0, 4, 0};
   std::vector<std::uint64_t> starts = {0, 2};
+  std::vector<std::uint64_t> files = {8, 8, 2, 2, 0, 0, 0, 4, 1, 0};
+  std::vector<std::uint64_t> files_shape = {1, 10};
   formats::Dtype ids_type = formats::Dtype::kU16, starts_type = formats::Dtype::kU64;
   std::vector<std::uint64_t> ids_shape = {4};
   std::string ids_name = "ids", starts_name = "line_starts";
@@ -71,9 +77,11 @@ struct HandMade {
     formats::SafetensorsWriter writer(path, metadata);
     writer.declare(ids_name, ids_type, ids_shape);
     writer.declare(starts_name, starts_type, {starts.size()});
+    writer.declare("files", formats::Dtype::kU64, files_shape);
     writer.commit([this](const formats::TensorInfo& tensor, const auto& put) {
       if (tensor.name == ids_name) put(std::as_bytes(std::span(ids)));
       if (tensor.name == starts_name) put(std::as_bytes(std::span(starts)));
+      if (tensor.name == "files") put(std::as_bytes(std::span(files)));
     });
   }
 };
@@ -94,7 +102,13 @@ TEST_CASE("TokenFile: holds the ids of all lines, each ended, and what the text 
   CHECK(file.vocabulary() == 5);
   CHECK(file.oov() == 2);
   CHECK(file.literal_unknowns() == 1);
-  CHECK(file.counts() == CorpusCounts{.bytes = 28, .chars = 25, .lines = 4, .words = 7});
+  CHECK(file.counts() ==
+        CorpusCounts{.bytes = 28, .chars = 25, .lines = 4, .words = 7, .byte_order_marks = 1});
+  REQUIRE(file.files().size() == 2);
+  CHECK(file.files()[0] == FileTokens{{.bytes = 18, .chars = 18, .lines = 3, .words = 5}, 8, 1, 1});
+  CHECK(file.files()[1] ==
+        FileTokens{
+            {.bytes = 10, .chars = 7, .lines = 1, .words = 2, .byte_order_marks = 1}, 3, 1, 0});
   CHECK(file.counts() == read_corpus({first, second}, [](const LinePiece&) {}));
   CHECK(file.frequencies() == std::vector<std::uint64_t>{4, 3, 1, 2, 1});
   CHECK(file.tokenizer_hash() == tokenizer->hash());
@@ -268,6 +282,12 @@ TEST_CASE("TokenFile: what does not fit together is refused", "[text]") {
     made.ids = {0};
     made.ids_shape = {1};
   });
+  refused("version 2", [](HandMade& made) { made.metadata["sluice.token_file"] = "1"; });
+  refused("'files': wrong type", [](HandMade& made) { made.files_shape = {10}; });
+  refused("'files': wrong type", [](HandMade& made) { made.files_shape = {2, 5}; });
+  for (std::size_t column = 0; column < 10; ++column) {
+    refused("do not add up", [column](HandMade& made) { ++made.files[column]; });
+  }
   check_error(ExitCode::kNoInput, {"none"}, [&] { TokenFile{folder.path("none")}; });
 }
 
@@ -299,6 +319,48 @@ TEST_CASE("TokenFile: cut while open it is an error, replaced or deleted it is n
   const TokenFile cut(path);
   std::filesystem::resize_file(path, std::filesystem::file_size(path) - 2);
   check_error(ExitCode::kBadData, {path, "offset"}, [&] { ids_of(cut); });
+}
+
+TEST_CASE("TokenFile: malformed bytes are read as asked for, each way with its own file",
+          "[text]") {
+  const ScratchFolder folder;
+  const auto file = folder.write("text", "a\xff\nb\n");
+  const auto bytes = train(TokenizerType::kByte, ""), words = train(TokenizerType::kWord, "a b");
+  const auto run = [&](InvalidUtf8 mode, const Tokenizer& tokenizer) {
+    return tokenize(Corpus({file}, mode), {}, tokenizer, folder.path("cache"), nullptr);
+  };
+  const TokenFile kept = run(InvalidUtf8::kBytes, *bytes);
+  CHECK(ids_of(kept) == std::vector<int>{'a', 0xff, '\n', 'b', '\n'});
+  CHECK(kept.counts().malformed == 1);
+  CHECK(kept.invalid_utf8() == InvalidUtf8::kBytes);
+  const TokenFile replaced = run(InvalidUtf8::kReplace, *bytes);
+  CHECK(ids_of(replaced) == std::vector<int>{'a', 0xef, 0xbf, 0xbd, '\n', 'b', '\n'});
+  CHECK(replaced.counts().replaced == 1);
+  CHECK(folder.names("cache").size() == 2);
+  CHECK(ids_of(run(InvalidUtf8::kBytes, *bytes)) == ids_of(kept));
+  // A file in the cache does not make the error go away.
+  check_error(ExitCode::kBadData, {file, "offset 1"}, [&] { run(InvalidUtf8::kError, *bytes); });
+  check_error(ExitCode::kUsage, {"data.invalid_utf8", "word"},
+              [&] { run(InvalidUtf8::kBytes, *words); });
+  CHECK(run(InvalidUtf8::kReplace, *words).oov() == 1);
+  // Nor does the part of it that is taken.
+  const auto head = [&](InvalidUtf8 mode) {
+    return tokenize(Corpus({file}, mode), {1, 2}, *bytes, folder.path("cache"), nullptr);
+  };
+  CHECK(head(InvalidUtf8::kReplace).counts().replaced == 0);
+  check_error(ExitCode::kBadData, {file, "offset 1"}, [&] { head(InvalidUtf8::kError); });
+}
+
+TEST_CASE("TokenFile: text without malformed bytes has one file for all ways", "[text]") {
+  const ScratchFolder folder;
+  const auto file = folder.write("text", "fine\n");
+  const auto bytes = train(TokenizerType::kByte, "");
+  for (const InvalidUtf8 mode : {InvalidUtf8::kReplace, InvalidUtf8::kError, InvalidUtf8::kBytes}) {
+    const TokenFile tokens =
+        tokenize(Corpus({file}, mode), {}, *bytes, folder.path("cache"), nullptr);
+    CHECK(tokens.path() == only_file(folder, "cache"));
+    CHECK(tokens.invalid_utf8() == InvalidUtf8::kError);
+  }
 }
 
 TEST_CASE("TokenFile: text that changes while it is read is refused", "[text]") {

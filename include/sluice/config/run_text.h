@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "sluice/base/thread_pool.h"
 #include "sluice/config/config.h"
 #include "sluice/text/permutation.h"
 #include "sluice/text/token_file.h"
@@ -31,13 +32,13 @@ struct RunText {
 // `known`: the vocabulary of a model that goes on, taken as it is; else the tokenizer of
 // `config.file` (a run directory: of its best model) or, without one, a tokenizer trained on the
 // training lines; the permutation is then counted from them.
-// `cache`: as for text::tokenize().
+// `cache` and `pool`: as for text::tokenize().
 // Errors: kUsage without training text; kNoInput and kBadData about the files.
 RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& config,
                      std::optional<Vocabulary> known,
                      const std::function<void(const std::string&)>& note,
                      const std::function<void(std::uint64_t, std::uint64_t)>& progress,
-                     text::Cache cache = text::Cache::kKeep);
+                     text::Cache cache = text::Cache::kKeep, ThreadPool* pool = nullptr);
 
 // Nats per validation token of a model that knows nothing but how often each token stands in the
 // training text (add-one smoothed): what a network must at least beat.

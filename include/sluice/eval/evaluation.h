@@ -56,8 +56,8 @@ class Evaluator {
   Totals totals_;
 };
 
-// Called now and then with the tokens, and where the text is read the bytes, behind us; false stops
-// the evaluation of a token file.
+// Called now and then with the tokens, and where the text is read the bytes of its files (packed as
+// they may be), behind us; false stops the evaluation of a token file.
 using Progress = std::function<bool(std::uint64_t tokens, std::uint64_t bytes)>;
 
 // A whole token file; oov_nats is not known (NaN) where oov > 0. Returns false when `progress`
@@ -66,7 +66,8 @@ bool evaluate(const model::GatedConvLm& model, const text::Permutation& permutat
               int end_of_line, const text::TokenFile& tokens, const Progress& progress,
               Totals& totals);
 
-// Files as one corpus in the order given, "-" being standard input.
+// Files as one corpus in the order given, "-" being standard input. Errors as read_corpus and
+// check_carries_bytes().
 Totals evaluate(const model::GatedConvLm& model, const text::Permutation& permutation,
                 const text::Tokenizer& tokenizer, const text::Corpus& corpus,
                 const Progress& progress);

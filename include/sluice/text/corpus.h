@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
@@ -12,7 +13,9 @@
 
 namespace sluice::text {
 
-// A text: its files in order ("-" is standard input), and how they are read.
+// A text: its files in order ("-" is standard input), and how they are read. A gzip file, known by
+// its first bytes whatever its name, is the text that it unpacks to: everything that is said of a
+// file's bytes, counts, offsets and hash is meant of these.
 struct Corpus {
   Corpus() = default;
   Corpus(std::vector<std::string> files_, InvalidUtf8 invalid_utf8_ = InvalidUtf8::kError)
@@ -23,17 +26,26 @@ struct Corpus {
   InvalidUtf8 invalid_utf8 = InvalidUtf8::kError;
 };
 
-// A line, or what fits of it: long lines come in pieces, cut where no tokenizer looks across.
+// A line, or a part of one. Lines of more than 64 KB come in pieces, cut before a run of ASCII
+// whitespace, where no tokenizer looks across; only where 1 MB holds no such place is the cut
+// between two characters of a word, which a word tokenizer then takes for several.
 struct LinePiece {
-  std::string_view text;  // without the LF
+  std::string_view text;  // without the LF and without byte order mark
   bool begins = true, ends = true;
+  std::size_t file = 0;    // which of the corpus
+  std::uint64_t read = 0;  // bytes of all files, packed as they may be, read so far
 };
 
 // What the files held, counted from their bytes. An unterminated last line of a file counts as a
-// line and as ending in LF for tokens, but adds no byte and no character.
+// line and as ending in LF for tokens, but adds no byte and no character. A malformed byte is a
+// character.
 struct CorpusCounts {
-  std::uint64_t bytes = 0, chars = 0, lines = 0,
-                words = 0;  // words: maximal runs of non-whitespace
+  std::uint64_t bytes = 0, chars = 0, lines = 0;
+  std::uint64_t words = 0;      // maximal runs of anything but ASCII whitespace
+  std::uint64_t replaced = 0;   // malformed bytes that became U+FFFD
+  std::uint64_t malformed = 0;  // malformed bytes handed on as they are
+  std::uint64_t byte_order_marks = 0;
+  CorpusCounts& operator+=(const CorpusCounts& other);
   bool operator==(const CorpusCounts&) const = default;
 };
 
@@ -45,14 +57,25 @@ struct LineRange {
   bool operator==(const LineRange&) const = default;
 };
 
-// Reads a corpus as UTF-8 lines in memory bounded by the longest line and calls `piece` for each,
-// without its LF. A UTF-8 byte order mark at the start of a file is
-// dropped (it still counts as bytes and as a character); CR, NUL and the like are ordinary
-// characters. Errors: kNoInput (missing, directory, unreadable), kBadData (empty corpus: no byte or
-// nothing but LF; invalid UTF-8 with file and offset; UTF-16 or compressed data, named as such).
+// The files that names stand for: a name with `*`, `?` or `[...]` stands for those that match it
+// (POSIX glob), in the order of their bytes, unless a file of that very name is there; any other
+// stands for itself, whether it exists or not. Error kNoInput when nothing matches.
+std::vector<std::string> expand_files(const std::vector<std::string>& names);
+
+// Error kNoInput, naming the file, when one is missing or not a regular file: for text that is read
+// more than once.
+void require_regular(const std::vector<std::string>& files);
+
+// Reads a corpus as UTF-8 lines in memory bounded by the longest piece and calls `piece` for each.
+// A UTF-8 byte order mark at the start of a file is dropped (it still counts as bytes and as a
+// character); CR, NUL and the like are ordinary characters. `hash` gets the hash of the bytes,
+// `files` the counts of each file; both may be null.
+// Errors: kNoInput (missing, directory, unreadable), kBadData (empty corpus: no byte or nothing but
+// LF; with InvalidUtf8::kError malformed UTF-8, with file and offsets; UTF-16 or compressed data
+// other than gzip, named as such; gzip data that are damaged; a file that changes meanwhile).
 CorpusCounts read_corpus(const Corpus& corpus,
                          const std::function<void(const LinePiece& piece)>& piece,
-                         std::uint64_t* hash = nullptr);
+                         std::uint64_t* hash = nullptr, std::vector<CorpusCounts>* files = nullptr);
 
 // ASCII-whitespace-separated words of a line, as `wc -w` counts them.
 std::uint64_t count_words(std::string_view line);

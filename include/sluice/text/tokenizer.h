@@ -34,6 +34,8 @@ class Tokenizer {
   // vocabulary. Byte has every form; whoever claims that a char text survived must see oov == 0
   // too. Word loses the whitespace.
   virtual bool lossless() const = 0;
+  // Whether encode() takes bytes that are not UTF-8, too.
+  virtual bool carries_bytes() const { return false; }
   // Appends the ids of one line, or of a piece of one, given without its LF; </s> is not appended.
   virtual void encode(std::string_view line, Encoding& out) const = 0;
   // Appends what `id` adds to the text after `previous` (-1 or </s>: at the start of a line):

@@ -35,6 +35,8 @@ struct Run {
   // The same by the clock, which lets a process end the validation that it begins with: one that
   // takes longer than the clock grants would else never come to its end.
   std::function<bool()> out_of_time = [] { return false; };
+  // Called after each validation, for what is to be looked at now and then.
+  std::function<void()> validated = [] {};
 };
 
 // The training loop. A step: gradient of the summed nats over accumulate_steps micro-batches,
