@@ -1,10 +1,14 @@
 #include "sluice/text/tokenizer.h"
 
+#include <algorithm>
+
 #include "byte_tokenizer.h"
 #include "char_tokenizer.h"
 #include "corpus_reader.h"
 #include "sluice/base/error.h"
 #include "sluice/base/file.h"
+#include "sluice/base/printable.h"
+#include "sluice/formats/safetensors.h"
 #include "vocabulary.h"
 #include "word_tokenizer.h"
 
@@ -27,6 +31,24 @@ std::unique_ptr<Tokenizer> restore_tokenizer(std::string_view bytes, const std::
   lines.fail("'sluice tokenizer TYPE 1', TYPE byte, char or word", "another first line");
 }
 
+std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
+  constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 30;
+  constexpr std::string_view kFirstWords = "sluice tokenizer ";
+  const InputFile file(path);
+  std::string start(std::min<std::uint64_t>(file.size(), kFirstWords.size()), '\0');
+  file.read_at(0, std::as_writable_bytes(std::span(start)));
+  if (start == kFirstWords) return restore_tokenizer(read_whole_file(path, kMaxBytes), path);
+  const formats::SafetensorsReader reader(path);
+  const formats::TensorInfo* tensor = reader.find("sluice.tokenizer");
+  if (tensor == nullptr || tensor->dtype != formats::Dtype::kU8) {
+    throw Error(ExitCode::kBadData, "{}: no tokenizer in it (expected a tensor sluice.tokenizer)",
+                printable(path));
+  }
+  const std::vector<std::byte> bytes = reader.read_all(*tensor);
+  return restore_tokenizer({reinterpret_cast<const char*>(bytes.data()), bytes.size()},
+                           path + ": tokenizer");
+}
+
 std::unique_ptr<TokenizerTrainer> make_tokenizer_trainer(const TokenizerConfig& config,
                                                          bool unk_in_text) {
   switch (config.type) {
@@ -43,7 +65,8 @@ std::unique_ptr<TokenizerTrainer> make_tokenizer_trainer(const TokenizerConfig& 
 }
 
 std::unique_ptr<Tokenizer> train_tokenizer(const Corpus& corpus, LineRange range,
-                                           const TokenizerConfig& config, bool unk_in_text) {
+                                           const TokenizerConfig& config, bool unk_in_text,
+                                           const std::function<void(const std::string&)>& note) {
   require_regular(corpus.files);
   const auto trainer = make_tokenizer_trainer(config, unk_in_text);
   std::uint64_t number = 0;
@@ -52,7 +75,9 @@ std::unique_ptr<Tokenizer> train_tokenizer(const Corpus& corpus, LineRange range
     number += piece.ends ? 1 : 0;
   });
   try {
-    return trainer->finish();
+    auto tokenizer = trainer->finish();
+    if (note) note(fmt::format("vocabulary of {}", tokenizer->size()));
+    return tokenizer;
   } catch (const Error& error) {
     throw Error(error.code(), "{}: {}", corpus_name(corpus.files), error.what());
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -51,6 +52,10 @@ class Tokenizer {
 // Error kBadData naming `source` when the bytes are not a tokenizer of ours.
 std::unique_ptr<Tokenizer> restore_tokenizer(std::string_view bytes, const std::string& source);
 
+// The tokenizer in a file: one that serialise() gave, or that of a Sluice model or checkpoint.
+// Error kNoInput, kBadData.
+std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path);
+
 // Builds the vocabulary from lines of training text.
 class TokenizerTrainer {
  public:
@@ -65,8 +70,10 @@ std::unique_ptr<TokenizerTrainer> make_tokenizer_trainer(const TokenizerConfig& 
                                                          bool unk_in_text);
 
 // Trains on the lines of `range`. Error kNoInput (missing, unreadable, or a stream: the text is
-// read again to encode it), kBadData as read_corpus and finish(), naming the corpus.
-std::unique_ptr<Tokenizer> train_tokenizer(const Corpus& corpus, LineRange range,
-                                           const TokenizerConfig& config, bool unk_in_text);
+// read again to encode it), kBadData as read_corpus and finish(), naming the corpus. `note` is told
+// what was decided on the way.
+std::unique_ptr<Tokenizer> train_tokenizer(
+    const Corpus& corpus, LineRange range, const TokenizerConfig& config, bool unk_in_text,
+    const std::function<void(const std::string&)>& note = nullptr);
 
 }  // namespace sluice::text
