@@ -64,9 +64,9 @@ std::unique_ptr<TokenizerTrainer> make_tokenizer_trainer(const TokenizerConfig& 
   throw Error(ExitCode::kInternal, "tokenizer type {} is not known", static_cast<int>(config.type));
 }
 
-std::unique_ptr<Tokenizer> train_tokenizer(const Corpus& corpus, LineRange range,
-                                           const TokenizerConfig& config, bool unk_in_text,
-                                           const std::function<void(const std::string&)>& note) {
+std::unique_ptr<Tokenizer> train_tokenizer(
+    const Corpus& corpus, LineRange range, const TokenizerConfig& config, bool unk_in_text,
+    [[maybe_unused]] const std::function<void(const std::string&)>& note) {
   require_regular(corpus.files);
   const auto trainer = make_tokenizer_trainer(config, unk_in_text);
   std::uint64_t number = 0;
@@ -75,9 +75,7 @@ std::unique_ptr<Tokenizer> train_tokenizer(const Corpus& corpus, LineRange range
     number += piece.ends ? 1 : 0;
   });
   try {
-    auto tokenizer = trainer->finish();
-    if (note) note(fmt::format("vocabulary of {}", tokenizer->size()));
-    return tokenizer;
+    return trainer->finish();
   } catch (const Error& error) {
     throw Error(error.code(), "{}: {}", corpus_name(corpus.files), error.what());
   }
