@@ -65,7 +65,7 @@ check() {
       md5 | sha1 | sha256) found=$("${fact%%=*}sum" <"$1" | cut -d' ' -f1) ;;
       lines) found=$(wc -l <"$1") ;;
       words) found=$(LC_ALL=C wc -w <"$1") ;;
-      types) found=$(LC_ALL=C tr -s ' \t\r' '\n\n\n' <"$1" | LC_ALL=C sort -u | grep -c .) ;;
+      types) found=$(LC_ALL=C tr -s '[:space:]' '[\n*]' <"$1" | LC_ALL=C sort -u | grep -c .) ;;
       *) die "get_data.tsv: $fact: unknown kind of check" ;;
     esac
     [ "$found" = "${fact#*=}" ] ||
@@ -109,15 +109,17 @@ trap 'exit 143' TERM
 rm -rf "$work/out"
 mkdir "$work/out"
 
-# download URL PART: goes on with what is in PART. 22 when there is no such file.
+# download URL PART: goes on with what is in PART, or begins anew where the server cannot.
 download() {
-  local status=0
+  local status=0 had=''
+  [ ! -s "$2" ] || had=yes
   if command -v curl >/dev/null; then
-    local options=(--fail --location --retry 3 --connect-timeout 30 --speed-limit 1000 --speed-time 60
-      --user-agent sluice-get-data --no-progress-meter --show-error)
-    [ ! -t 2 ] || options+=(--progress-bar)
+    local options=(--fail --location --retry 3 --connect-timeout 30 --speed-limit 1000
+      --speed-time 60 --user-agent sluice-get-data --show-error)
+    if [ -t 2 ]; then options+=(--progress-bar); else options+=(--silent); fi
     curl "${options[@]}" --continue-at - --output "$2" "$1" || status=$?
-    if [ $status -eq 33 ]; then # the server cannot go on in the middle
+    # 33: no ranges; 22 of a file that is there in part: it is there already, or an error as before.
+    if [ $status -eq 33 ] || { [ $status -eq 22 ] && [ -n "$had" ]; }; then
       rm -f "$2" && status=0
       curl "${options[@]}" --output "$2" "$1" || status=$?
     fi
@@ -141,19 +143,19 @@ fetch() {
   for base in "${bases[@]}"; do
     if download "$base/$path" "$part" 9>&-; then return 0; fi
   done
-  die "$path: could not be fetched from ${bases[*]} (the reason is above); try again later, or set
+  die "$path: could not be fetched from ${bases[*]} (the reason is above); try again, or set \
 SLUICE_DATA_MIRROR to the URL of a folder that has it"
 }
 
 unpack_zip() { # ARCHIVE MEMBER FILE
-  python3 - "$@" <<'PY' || die "$(basename "$1" .part): no $2 in it, or damaged"
+  python3 - "$@" <<'PY'
 import shutil, sys, zipfile
 archive, member, target = sys.argv[1:]
 try:
     with zipfile.ZipFile(archive).open(member) as source, open(target, "wb") as out:
         shutil.copyfileobj(source, out)
 except (KeyError, OSError, zipfile.BadZipFile) as problem:
-    sys.exit(f"{problem}")
+    sys.exit(f"error: {archive.rsplit('/', 1)[-1].removesuffix('.part')}: {problem}")
 PY
 }
 
@@ -164,8 +166,8 @@ get_zip() {
   local part=$work/$archive.part
   check "$part" "$facts" "$archive" || { rm -f "$part" && exit 1; }
   while IFS=$'\t' read -r file member facts; do
-    unpack_zip "$part" "$member" "$work/out/$file"
-    check "$work/out/$file" "$facts" "$member" || { rm -f "$part" && exit 1; }
+    { unpack_zip "$part" "$member" "$work/out/$file" &&
+      check "$work/out/$file" "$facts" "$member"; } || { rm -f "$part" && exit 1; }
   done < <(rows member)
   rm -f "$part"
 }
@@ -204,8 +206,9 @@ get_books() {
     [ $first = yes ] || [ -n "${SLUICE_DATA_MIRROR-}" ] || sleep 2
     first=no
     echo "$title" >&2
-    fetch "$number/pg$number.txt"
     part=$work/pg$number.txt.part
+    rm -f "$part" # without a checksum two halves of different days would not be noticed
+    fetch "$number/pg$number.txt"
     add_book "$part" "$title" "$least" "$most" "$work/out/$file" || { rm -f "$part" && exit 1; }
     rm -f "$part"
   done < <(rows book)
