@@ -1,6 +1,7 @@
 #include "src/cli/standard_input.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -38,6 +39,12 @@ void read_blocks(const std::string& file, const std::function<void(std::string_v
     throw Error(ExitCode::kNoInput, "{}: cannot open: {}", printable(file), std::strerror(errno));
   }
   read_descriptor(opened.descriptor, printable(file), visit);
+}
+
+bool is_regular_input(const std::string& file) {
+  struct stat info {};
+  const int error = file == "-" ? ::fstat(STDIN_FILENO, &info) : ::stat(file.c_str(), &info);
+  return error == 0 && S_ISREG(info.st_mode);
 }
 
 std::string read_standard_input(std::uint64_t max_bytes) {

@@ -14,4 +14,7 @@ std::string read_standard_input(std::uint64_t max_bytes);
 // Error kNoInput.
 void read_blocks(const std::string& file, const std::function<void(std::string_view)>& visit);
 
+// Whether reading it never waits for somebody to write.
+bool is_regular_input(const std::string& file);
+
 }  // namespace sluice::cli

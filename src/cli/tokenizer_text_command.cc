@@ -151,12 +151,13 @@ ExitCode run_tokenizer_decode(const DecodeArguments& arguments, Output& out) {
   const auto tokenizer = open_tokenizer(*arguments.tokenizer);
   const std::string file = arguments.file.value_or("-");
   LineDecoder lines(*tokenizer, file == "-" ? "standard input" : printable(file));
+  const bool may_wait = !is_regular_input(file);
   std::string text;
   read_blocks(file, [&](std::string_view block) {
     text.clear();
     lines.add(block, text);
     out.write(text);
-    out.flush();  // whoever wrote the block may be waiting for the answer
+    if (may_wait) out.flush();  // whoever wrote the block may want the answer before the next
   });
   text.clear();
   lines.finish(text);

@@ -95,11 +95,15 @@ void verify_tokens(const std::string& path) {
 }
 
 void verify_config(const std::string& path) {
+  constexpr std::uint64_t kMaxBytes = 1 << 20;
   try {
-    check_config(load_config(path.find('/') == std::string::npos ? "./" + path : path));
+    check_config(parse_config(read_whole_file(path, kMaxBytes), path));
   } catch (const Error& error) {
     if (error.code() != ExitCode::kUsage) throw;
-    throw Error(ExitCode::kBadData, error.what());
+    const std::string what = error.what();
+    // check_config() knows no file.
+    throw Error(ExitCode::kBadData,
+                what.starts_with(printable(path)) ? what : printable(path) + ": " + what);
   }
 }
 
