@@ -124,8 +124,12 @@ download() {
       curl "${options[@]}" --output "$2" "$1" || status=$?
     fi
   elif command -v wget >/dev/null; then
-    wget --continue --tries 3 --timeout 60 --user-agent sluice-get-data --no-verbose \
-      --output-document "$2" "$1" || status=$?
+    local options=(--tries 3 --timeout 60 --user-agent sluice-get-data --no-verbose)
+    wget "${options[@]}" --continue --output-document "$2" "$1" || status=$?
+    if [ -n "$had" ] && { [ $status -eq 8 ] || [ $status -eq 1 ]; }; then # as above
+      rm -f "$2" && status=0
+      wget "${options[@]}" --output-document "$2" "$1" || status=$?
+    fi
   else
     die "neither curl nor wget is here; install one: apt-get install curl"
   fi

@@ -95,6 +95,12 @@ decodes 'ab\n' '  97\t098 \n' byte.tok -
 decodes '' '' byte.tok
 decodes 'a\nb\n' '97 10 98\n' byte.tok # </s> is a line end
 decodes '\xff\n' '255\n' byte.tok
+# Words come back apart by one space, and none where a line begins.
+succeeds tokenizer encode word.tok text.txt
+cp "$out" ids
+succeeds tokenizer decode word.tok ids
+[ "$(cat "$out")" = "$(printf 'to be or not to be\n\ncaf\xc3\xa9 \xe2\x82\xac\nlast')" ] ||
+  fail "words: $(cat "$out")"
 wrong() { # LINE COLUMN FOUND IDS
   printf '%b' "$4" >ids
   refuses 65 "^error: ids: line $1: column $2: not a token id \(expected an integer from 0 to 255, found \"$3\"\)$" \

@@ -2,6 +2,7 @@
 # scripts/get_data.sh against a server of its own, with a table of small corpora: what is fetched,
 # checked, gone on with, refused and left alone.
 set -uo pipefail
+command -v curl >/dev/null || command -v wget >/dev/null || exit 77 # as the script says to users
 root=$(cd "$(dirname "$0")/../.." && pwd)
 sandbox=$(mktemp -d)
 trap 'kill $server 2>/dev/null; wait 2>/dev/null; rm -rf "$sandbox"' EXIT
