@@ -94,14 +94,6 @@ std::string render(const Json& facts, Form form) {
   return form == Form::kJson ? facts.dump() + "\n" : as_text(facts);
 }
 
-// How SentencePiece found its pieces, where a model's config says so.
-Json algorithm_of(const std::string& path, config::FileKind kind) {
-  if (kind != config::FileKind::kModel && kind != config::FileKind::kCheckpoint) return nullptr;
-  const text::TokenizerConfig config = config::model_parts(train::ModelFile(path)).config.tokenizer;
-  if (config.file) return nullptr;
-  return enum_names<text::Algorithm>[static_cast<std::size_t>(config.algorithm)].second;
-}
-
 Json describe_run(const std::string& path) {
   const train::RunDirectory run = train::RunDirectory::open_to_read(path);
   const auto checkpoints = run.checkpoints();
@@ -136,10 +128,7 @@ std::string tokenizer_facts(const std::string& path, Form form) {
   const std::string file = config::tokenizer_path(path);
   const auto tokenizer = text::load_tokenizer(file);
   Json facts = {{"file", file}, {"kind", "tokenizer"}, {"type", name_of(tokenizer->type())}};
-  if (tokenizer->type() == text::TokenizerType::kSentencePiece) {
-    const Json algorithm = algorithm_of(file, config::recognise(file));
-    if (!algorithm.is_null()) facts["algorithm"] = algorithm;
-  }
+  if (!tokenizer->algorithm().empty()) facts["algorithm"] = tokenizer->algorithm();
   facts["vocab_size"] = tokenizer->size();
   facts["end_of_line"] = tokenizer->end_of_line();
   facts["unknown"] = tokenizer->unknown() >= 0 ? Json(tokenizer->unknown()) : Json();
