@@ -28,8 +28,10 @@ bool is_two_words(std::string_view name) { return name.find(' ') != std::string_
 // The help of everything, or of the commands that share a first word.
 std::string overview(std::string_view group) {
   std::string list;
+  std::string_view example = group.empty() ? "sluice config list" : "";
   for (const Command& command : commands()) {
     if (group.empty() || first_word(command.name) == group) {
+      if (example.empty()) example = command.example;
       list += fmt::format("  {:<18}{}\n", command.name, command.summary);
     }
   }
@@ -41,8 +43,7 @@ std::string overview(std::string_view group) {
       "{}\nUsage: sluice {} [arguments]\n\nCommands:\n{}\n"
       "\"sluice COMMAND --help\" explains a command; \"sluice --version\" the version.\n\n"
       "Example:\n  {}\n",
-      head, group.empty() ? "COMMAND" : fmt::format("{} COMMAND", group), list,
-      group.empty() ? "sluice config list" : commands().front().example);
+      head, group.empty() ? "COMMAND" : fmt::format("{} COMMAND", group), list, example);
 }
 
 // What may stand at one place of the command's name.

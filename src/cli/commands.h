@@ -49,6 +49,12 @@ Action set_up_data_info(CLI::App& command);
 Action set_up_config_check(CLI::App& command);
 Action set_up_config_dump(CLI::App& command);
 Action set_up_config_list(CLI::App& command);
+Action set_up_config_schema(CLI::App& command);
+Action set_up_tokenizer_train(CLI::App& command);
+Action set_up_tokenizer_encode(CLI::App& command);
+Action set_up_tokenizer_decode(CLI::App& command);
+Action set_up_tokenizer_info(CLI::App& command);
+Action set_up_verify(CLI::App& command);
 
 // Everything between main() and a command: finds the command, reads its arguments, runs it.
 // Handles --help and --version. Error kUsage for what cannot be understood.

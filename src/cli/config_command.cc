@@ -4,6 +4,7 @@
 
 #include "sluice/base/printable.h"
 #include "sluice/config/config.h"
+#include "sluice/config/schema.h"
 #include "src/cli/commands.h"
 #include "src/cli/config_arguments.h"
 #include "src/cli/options.h"
@@ -30,6 +31,11 @@ ExitCode run_config_list(Output& out) {
   return ExitCode::kDone;
 }
 
+ExitCode run_config_schema(Output& out) {
+  out.write(config::schema_json());
+  return ExitCode::kDone;
+}
+
 }  // namespace
 
 Action set_up_config_check(CLI::App& command) {
@@ -45,5 +51,7 @@ Action set_up_config_dump(CLI::App& command) {
 }
 
 Action set_up_config_list(CLI::App&) { return run_config_list; }
+
+Action set_up_config_schema(CLI::App&) { return run_config_schema; }
 
 }  // namespace sluice::cli

@@ -1,17 +1,12 @@
-#include <fmt/format.h>
-
-#include <cmath>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "sluice/base/error.h"
 #include "sluice/base/printable.h"
-#include "sluice/config/open_model.h"
-#include "sluice/text/token_file.h"
+#include "sluice/config/file_kind.h"
 #include "src/cli/commands.h"
 #include "src/cli/config_arguments.h"
-#include "src/cli/model_arguments.h"
+#include "src/cli/file_facts.h"
 #include "src/cli/network_report.h"
 #include "src/cli/options.h"
 #include "src/cli/output.h"
@@ -19,88 +14,17 @@
 namespace sluice::cli {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 struct InfoArguments {
-  ModelArguments model;
+  std::optional<std::string> file;
   std::optional<std::string> which;
   ConfigArguments config;
   std::optional<Index> vocabulary;
   bool json = false;
 };
 
-Json describe_model(const train::ModelFile& file) {
-  const config::ModelParts parts = config::model_parts(file);
-  const train::TrainState& state = file.state();
-  std::uint64_t parameters = 0;
-  Json tensors = Json::array();
-  for (const formats::TensorInfo& tensor : file.tensors().tensors()) {
-    if (tensor.name.starts_with("sluice.") || train::is_training_tensor(tensor.name)) {
-      continue;
-    }
-    parameters += tensor.elements();
-    tensors.push_back({{"name", tensor.name}, {"shape", tensor.shape}});
-  }
-  return {
-      {"file", file.path()},
-      {"kind", file.is_checkpoint() ? "checkpoint" : "model"},
-      {"parameters", parameters},
-      {"vocab_size", parts.tokenizer->size()},
-      {"tokenizer",
-       enum_names<text::TokenizerType>[static_cast<std::size_t>(parts.tokenizer->type())].second},
-      {"receptive_field", model::receptive_field(parts.config.model)},
-      {"step", state.step},
-      {"samples", state.samples},
-      {"training_seconds", state.elapsed_seconds},
-      {"best_valid_loss", std::isfinite(state.best_loss) ? Json(state.best_loss) : Json()},
-      {"best_step", state.best_step},
-      {"bad_steps", state.bad_steps},
-      {"model_hash", to_hex(file.hash())},
-      {"data_hash", to_hex(file.info().data_hash)},
-      {"tokenizer_hash", to_hex(file.info().tokenizer_hash)},
-      {"config", Json::parse(file.info().config)},
-      {"tensors", tensors}};
-}
-
-Json describe_tokens(const std::string& path) {
-  const text::TokenFile tokens(path);
-  return {{"file", path},
-          {"kind", "tokens"},
-          {"tokens", tokens.size()},
-          {"vocab_size", tokens.vocabulary()},
-          {"lines", tokens.counts().lines},
-          {"words", tokens.counts().words},
-          {"chars", tokens.counts().chars},
-          {"bytes", tokens.counts().bytes},
-          {"oov", tokens.oov()},
-          {"unk_literal", tokens.literal_unknowns()},
-          {"data_hash", to_hex(tokens.corpus_hash())},
-          {"tokenizer_hash", to_hex(tokens.tokenizer_hash())}};
-}
-
-// `key value` lines; tensors as a table, the config as it is.
-std::string as_text(const Json& facts) {
-  std::string text;
-  for (const auto& [key, value] : facts.items()) {
-    if (key == "tensors") {
-      text += "parameters by tensor:\n";
-      for (const Json& tensor : value) {
-        text += fmt::format("  {:<44}{}\n", printable(tensor["name"].get<std::string>()),
-                            tensor["shape"].dump());
-      }
-    } else if (key == "config") {
-      text += fmt::format("config:\n{}\n", value.dump(2));
-    } else {
-      text += fmt::format("{:<18}{}\n", key,
-                          value.is_string() ? printable(value.get<std::string>()) : value.dump());
-    }
-  }
-  return text;
-}
-
 // What is looked at is a file or a config; what belongs to the other is a mistake.
 void check_arguments(const InfoArguments& arguments) {
-  const bool file = arguments.model.model.has_value(), config = arguments.config.config.has_value();
+  const bool file = arguments.file.has_value(), config = arguments.config.config.has_value();
   if (file == config) {
     throw Error(ExitCode::kUsage, "info: what about? (expected FILE or --config CONFIG, found {})",
                 file ? "both" : "neither");
@@ -108,12 +32,59 @@ void check_arguments(const InfoArguments& arguments) {
   if (!config && (arguments.vocabulary || !arguments.config.settings.empty())) {
     throw Error(ExitCode::kUsage,
                 "info: {}: belongs to --config (expected a config, found FILE {})",
-                arguments.vocabulary ? "--vocab" : "--set", quote(*arguments.model.model));
+                arguments.vocabulary ? "--vocab" : "--set", quote(*arguments.file));
   }
   if (config && arguments.which) {
     throw Error(ExitCode::kUsage,
                 "info: --which: belongs to a run directory (expected FILE, found --config {})",
                 quote(*arguments.config.config));
+  }
+}
+
+std::optional<config::Which> chosen(const std::optional<std::string>& which) {
+  if (!which) return std::nullopt;
+  if (*which == "best") return config::Which::kBest;
+  if (*which == "last") return config::Which::kLast;
+  throw Error(ExitCode::kUsage, "--which: expected best or last, found {}", quote(*which));
+}
+
+// For what is none of ours: which command would be right.
+std::string_view other_command(config::FileKind kind) {
+  switch (kind) {
+    case config::FileKind::kText:
+    case config::FileKind::kCompressed:
+      return "; \"sluice data info\" describes texts";
+    case config::FileKind::kConfig:
+      return "; \"sluice info --config\" describes configs";
+    default:
+      return "";
+  }
+}
+
+std::string file_facts(const InfoArguments& arguments) {
+  const std::string& path = *arguments.file;
+  const Form form = arguments.json ? Form::kJson : Form::kText;
+  const auto which = chosen(arguments.which);
+  const config::FileKind kind = config::recognise(path);
+  switch (kind) {
+    case config::FileKind::kRun:
+      return run_facts(path, which, form);
+    case config::FileKind::kModel:
+    case config::FileKind::kCheckpoint:
+      return model_facts(path, form);
+    case config::FileKind::kTokens:
+      return token_file_facts(path, form);
+    case config::FileKind::kTokenizer:
+    case config::FileKind::kSentencePiece:
+      return tokenizer_facts(path, form);
+    case config::FileKind::kSafetensors:
+      throw Error(ExitCode::kBadData, "{}: not a Sluice model or token file (found {})", path,
+                  config::describe(kind));
+    default:
+      throw Error(ExitCode::kBadData,
+                  "{}: nothing to look into (expected a model, checkpoint, run, token file or "
+                  "tokenizer, found {}){}",
+                  path, config::describe(kind), other_command(kind));
   }
 }
 
@@ -125,14 +96,7 @@ ExitCode run_info(const InfoArguments& arguments, Output& out) {
     out.write(arguments.json ? as_json(report) : as_text(report));
     return ExitCode::kDone;
   }
-  ModelArguments model = arguments.model;
-  model.which = arguments.which.value_or(model.which);
-  const std::string path = model.path();
-  const formats::SafetensorsReader reader(path);
-  const Json facts = reader.metadata().contains("sluice.kind")
-                         ? describe_model(train::ModelFile(path))
-                         : describe_tokens(path);
-  out.write(arguments.json ? facts.dump() + "\n" : as_text(facts));
+  out.write(file_facts(arguments));
   return ExitCode::kDone;
 }
 
@@ -140,8 +104,9 @@ ExitCode run_info(const InfoArguments& arguments, Output& out) {
 
 Action set_up_info(CLI::App& command) {
   auto arguments = std::make_shared<InfoArguments>();
-  add_positional(command, "FILE", arguments->model.model,
-                 "a model, checkpoint, run directory or token file", Presence::kOptional);
+  add_positional(command, "FILE", arguments->file,
+                 "a model, checkpoint, run directory, token file or tokenizer",
+                 Presence::kOptional);
   add_option(command, "--which", arguments->which, "best|last",
              "of a run directory: the best model or the last checkpoint");
   add_option(command, "--config", arguments->config.config, "CONFIG",

@@ -56,7 +56,7 @@ bool is_safetensors(std::string_view start) { return start.size() > 8 && start[8
 std::unique_ptr<Tokenizer> load_from_model(const std::string& path) {
   const formats::SafetensorsReader file(path);
   const formats::TensorInfo* stored = file.find(kTensor);
-  if (stored == nullptr) {
+  if (stored == nullptr || stored->dtype != formats::Dtype::kU8) {
     throw Error(ExitCode::kBadData, "{}: no tokenizer in it (expected a tensor {})",
                 printable(path), kTensor);
   }

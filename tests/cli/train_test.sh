@@ -174,8 +174,13 @@ import json, subprocess, sys
 def info(*arguments):
     return json.loads(subprocess.check_output([sys.argv[1], "info", *arguments, "--json"]))
 run, model = info("runs/a"), info("runs/a/best.safetensors")
+facts = run.pop("run")
 assert run == model and model["kind"] == "model"
+assert facts == {"directory": "runs/a", "steps_done": 30, "checkpoints": 2,
+                 "last_checkpoint": "runs/a/checkpoints/step-00000030.safetensors",
+                 "best": "runs/a/best.safetensors"}, facts
 last = info("runs/a", "--which", "last")
+assert last.pop("run") == facts
 assert last["kind"] == "checkpoint" and last["step"] == 30 and last["bad_steps"] == 0
 assert last == info("runs/a/checkpoints/step-00000030.safetensors")
 assert last["tensors"] == model["tensors"] and last["samples"] == 30 * 4

@@ -61,6 +61,8 @@ while read -r command; do
   check_help "$command"
 done <<<"$commands"
 prints '^  config check ' config --help
+prints '^  tokenizer encode  [a-z]' tokenizer --help
+prints '^  sluice tokenizer train ' tokenizer --help # the example of one of its own commands
 prints '^Usage: sluice config list' config list --no-such-option --help
 
 # Commands.
@@ -71,6 +73,8 @@ refuses 2 'unknown command .*found ""' ''
 refuses 2 'config: no command .*check, dump, list' config
 refuses 2 'unknown command .*did you mean "check"' config chek
 refuses 2 'found "x"' --version x
+refuses 2 'tokenizer: no command .*train, encode, decode, info' tokenizer
+refuses 2 'tokenizer: unknown command .*did you mean "encode"' tokenizer encod
 
 # Options.
 refuses 2 'CONFIG is required' config check

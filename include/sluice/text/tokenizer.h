@@ -27,6 +27,8 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
   virtual TokenizerType type() const = 0;
+  // How its pieces were found, "unigram", where that is known; else empty.
+  virtual std::string_view algorithm() const { return {}; }
   virtual int size() const = 0;
   virtual int end_of_line() const = 0;  // id of </s>
   virtual int unknown() const = 0;      // id of <unk>, -1 when there is none
