@@ -86,7 +86,8 @@ struct TokenFile::State {
       : reader(path), header(parse_token_file_header(reader.metadata(), path)) {
     ids = &get_list(reader, "ids",
                     header.vocabulary <= kNarrowVocabulary ? Dtype::kU16 : Dtype::kU32);
-    const std::uint64_t starts = get_list(reader, "line_starts", Dtype::kU64).elements();
+    line_starts = &get_list(reader, "line_starts", Dtype::kU64);
+    const std::uint64_t starts = line_starts->elements();
     if (starts != header.counts.lines || starts == 0) {
       throw Error(ExitCode::kBadData, "{}: wrong number of line starts (expected {}, found {})",
                   printable(path), header.counts.lines, starts);
@@ -121,10 +122,12 @@ struct TokenFile::State {
 
   formats::SafetensorsReader reader;
   TokenFileHeader header;
-  const TensorInfo* ids = nullptr;  // belongs to the reader
+  const TensorInfo *ids = nullptr, *line_starts = nullptr;  // belong to the reader
 };
 
 TokenFile::TokenFile(const std::string& path) : state_(std::make_shared<const State>(path)) {}
+
+const std::string& TokenFile::path() const { return state_->reader.path(); }
 
 std::uint64_t TokenFile::size() const { return state_->ids->elements(); }
 
@@ -138,6 +141,16 @@ void TokenFile::read(std::uint64_t begin, std::span<int> out) const {
   } else {
     state_->read<std::uint32_t>(begin, out);
   }
+}
+
+void TokenFile::read_line_starts(std::uint64_t first_line, std::span<std::uint64_t> out) const {
+  const std::uint64_t lines = state_->line_starts->elements();
+  if (first_line > lines || out.size() > lines - first_line) {
+    throw Error(ExitCode::kInternal, "{}: lines {} to {} wanted, the file has {}",
+                printable(state_->reader.path()), first_line, first_line + out.size(), lines);
+  }
+  state_->reader.read(*state_->line_starts, first_line * sizeof(std::uint64_t),
+                      std::as_writable_bytes(out));
 }
 
 const CorpusCounts& TokenFile::counts() const { return state_->header.counts; }

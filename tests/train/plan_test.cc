@@ -28,7 +28,8 @@ MemoryPlan plan_of(kernels::ArraySet arrays, std::uint64_t valid_tokens) {
   const auto state = bench.model.state(kSequences, kTime, true);
   const auto batch = token_batch(kSequences, kTime, kWords, 1);
   bench.model.forward(batch.inputs, batch.targets, *state);
-  return plan_memory(bench.model, *state, valid_tokens);
+  return plan_memory(bench.model, *state,
+                     evaluation_bytes(bench.model, text::Mode::kStream, valid_tokens, 1));
 }
 
 TEST_CASE("plan_memory: arrays of the parameters, each where it is kept", "[train]") {
@@ -66,6 +67,19 @@ TEST_CASE("plan_memory: activations, softmax and the evaluation beside them", "[
   CHECK(plan.total() == plan.values + plan.gradients + plan.states + plan.activations +
                             plan.softmax + plan.evaluation + plan.rest);
   CHECK(plan.rest > 1e6);
+}
+
+TEST_CASE("evaluation_bytes: lines share a window, long ones are streams beside it", "[train]") {
+  const ModelBench bench(medium(), kWords);
+  const auto bytes = [&](text::Mode mode, std::uint64_t longest) {
+    return evaluation_bytes(bench.model, mode, 5 * eval::kWindow, longest);
+  };
+  const double window = bytes(text::Mode::kStream, 1);
+  CHECK(window > 0);
+  CHECK(bytes(text::Mode::kStream, 3 * eval::kWindow) == window);
+  CHECK(bytes(text::Mode::kLines, 10) == window);
+  CHECK(bytes(text::Mode::kLines, eval::kWindow) == window);
+  CHECK(bytes(text::Mode::kLines, 3 * eval::kWindow) == 2 * window);
 }
 
 TEST_CASE("steps_left: the first of the limits, less what is done", "[train]") {

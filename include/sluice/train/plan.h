@@ -20,17 +20,22 @@ struct MemoryPlan {
   double rest = 0;
   double total() const;
 };
-// To be asked after a forward pass on `batch`, before the first validation.
+// To be asked after a forward pass on `batch`, before the first validation; evaluation: what that
+// will take.
 MemoryPlan plan_memory(const model::GatedConvLm& network, const model::GatedConvLm::State& batch,
-                       std::uint64_t valid_tokens);
+                       double evaluation);
+// Bytes of the activations of a validation on so many tokens.
+double evaluation_bytes(const model::GatedConvLm& network, text::Mode mode, std::uint64_t tokens,
+                        std::uint64_t longest_line);
 
 // Steps until max_steps or max_epochs ends the run; infinite when only time does. last_sample: with
 // which max_epochs ends.
 double steps_left(const TrainConfig& config, const TrainState& state, std::uint64_t last_sample,
                   Index samples_per_step);
-// Seconds of one forward pass on the batch that begins with `sample`, once its memory is in use.
-double time_forward(const model::GatedConvLm& network, const text::StreamBatcher& batches,
-                    std::uint64_t sample, text::Batch& batch, model::GatedConvLm::State& memory);
+// Seconds of one forward pass on a batch of mean length, once the memory of the largest is in use;
+// that one is left in `batch` and `memory`.
+double time_forward(const model::GatedConvLm& network, const text::Batcher& batches,
+                    text::Batch& batch, model::GatedConvLm::State& memory);
 // Seconds of so many steps with their validations, each as long as `valid_batches` forward passes.
 double seconds_of(const TrainConfig& config, double steps, double forward, double valid_batches);
 // The rest of a run, up to the first of its limits.
