@@ -125,10 +125,11 @@ ExitCode dry_run(const DryRun& run, Output& out) {
                                               run.text.tokenizer->size()));
   text += network_text(run) + length_text(run, *memory);
   const double so_far = static_cast<double>(resident_memory().peak);
-  const train::MemoryPlan plan = train::plan_memory(
-      run.network, *memory,
-      train::evaluation_bytes(run.network, config.data.mode, run.text.valid.size(),
-                              text::longest_line(run.text.valid)));
+  const train::MemoryPlan plan =
+      train::plan_memory(run.network, *memory,
+                         {.mode = config.data.mode,
+                          .tokens = run.text.valid.size(),
+                          .longest_line = text::longest_line(run.text.valid)});
   out.write(text + memory_text(plan, so_far) + disk_text(disk, config.train.keep_last));
   return ExitCode::kDone;
 }

@@ -25,6 +25,14 @@ double stream_bytes(const model::GatedConvLm& network, std::uint64_t tokens) {
          (tokens % window > 0 ? bytes(tokens % window) : 0);
 }
 
+double evaluation_bytes(const model::GatedConvLm& network, const ValidationText& valid) {
+  if (valid.mode == text::Mode::kStream) return stream_bytes(network, valid.tokens);
+  // Lines that do not fit into a window become streams, beside the window of the others.
+  const auto window = static_cast<std::uint64_t>(eval::kWindow);
+  return stream_bytes(network, window) +
+         (valid.longest_line > window ? stream_bytes(network, valid.longest_line) : 0);
+}
+
 }  // namespace
 
 double MemoryPlan::total() const {
@@ -32,7 +40,7 @@ double MemoryPlan::total() const {
 }
 
 MemoryPlan plan_memory(const model::GatedConvLm& network, const model::GatedConvLm::State& batch,
-                       double evaluation) {
+                       const ValidationText& valid) {
   // First, because what follows takes memory itself.
   const double resident = static_cast<double>(resident_memory().now);
   const nn::ParameterStore& store = network.parameters();
@@ -50,17 +58,8 @@ MemoryPlan plan_memory(const model::GatedConvLm& network, const model::GatedConv
                      .softmax = batch.softmax_bytes()};
   plan.rest = std::max(0.0, resident - plan.total());
   // A validation has gone when a file is written, tensor by tensor.
-  plan.evaluation = std::max(evaluation, real_bytes(largest));
+  plan.evaluation = std::max(evaluation_bytes(network, valid), real_bytes(largest));
   return plan;
-}
-
-double evaluation_bytes(const model::GatedConvLm& network, text::Mode mode, std::uint64_t tokens,
-                        std::uint64_t longest_line) {
-  if (mode == text::Mode::kStream) return stream_bytes(network, tokens);
-  // Lines that do not fit into a window become streams, beside the window of the others.
-  const auto window = static_cast<std::uint64_t>(eval::kWindow);
-  return stream_bytes(network, window) +
-         (longest_line > window ? stream_bytes(network, longest_line) : 0);
 }
 
 double steps_left(const TrainConfig& config, const TrainState& state, std::uint64_t last_sample,

@@ -22,7 +22,8 @@ struct Fixture {
         run.valid_text += "\n\n";
       }
     }
-    run.valid_text += std::string(1023, 'o') + "\n" + std::string(1024, 'o') + "\n";
+    run.valid_text.append(1023, 'o') += '\n';
+    run.valid_text.append(1024, 'o') += '\n';
     run.valid_text += "caf\u00E9";
     run.config.model = testing::full_config();
     run.config.data.mode = text::Mode::kLines;

@@ -42,7 +42,10 @@ std::string with_starts(const TokenFile& tokens, const std::string& path,
   writer.declare("ids", formats::Dtype::kU16, {tokens.size()});
   writer.declare("line_starts", formats::Dtype::kU64, {starts.size()});
   writer.commit([&](const formats::TensorInfo& tensor, const auto& put) {
-    if (tensor.name == "ids") put(std::span(reader.read_all(reader.get("ids"))));
+    if (tensor.name == "ids") {
+      const auto ids = reader.read_all(reader.get("ids"));
+      put(std::as_bytes(std::span(ids)));
+    }
     if (tensor.name == "line_starts") put(std::as_bytes(std::span(starts)));
   });
   return path;

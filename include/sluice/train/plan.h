@@ -20,13 +20,14 @@ struct MemoryPlan {
   double rest = 0;
   double total() const;
 };
-// To be asked after a forward pass on `batch`, before the first validation; evaluation: what that
-// will take.
+// The text that validates, and how.
+struct ValidationText {
+  text::Mode mode = text::Mode::kStream;
+  std::uint64_t tokens = 0, longest_line = 0;
+};
+// To be asked after a forward pass on `batch`, before the first validation.
 MemoryPlan plan_memory(const model::GatedConvLm& network, const model::GatedConvLm::State& batch,
-                       double evaluation);
-// Bytes of the activations of a validation on so many tokens.
-double evaluation_bytes(const model::GatedConvLm& network, text::Mode mode, std::uint64_t tokens,
-                        std::uint64_t longest_line);
+                       const ValidationText& valid);
 
 // Steps until max_steps or max_epochs ends the run; infinite when only time does. last_sample: with
 // which max_epochs ends.
