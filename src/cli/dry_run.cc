@@ -8,6 +8,7 @@
 #include "sluice/base/output_place.h"
 #include "sluice/base/printable.h"
 #include "sluice/model/summary.h"
+#include "sluice/text/token_lines.h"
 #include "sluice/train/plan.h"
 #include "sluice/train/progress.h"
 #include "src/cli/network_report.h"
@@ -57,23 +58,26 @@ std::string network_text(const DryRun& run) {
 std::string length_text(const DryRun& run, model::GatedConvLm::State& memory) {
   const config::Config& config = run.config;
   const Index per_step = config.data.batch_size * config.train.accumulate_steps;
-  const double step_tokens = static_cast<double>(per_step * config.data.tokens_per_sample);
+  const double step_tokens = static_cast<double>(per_step * run.batches.longest());
   const auto epochs = static_cast<std::uint64_t>(config.train.max_epochs.value_or(0));
   text::Batch batch;
-  const double forward =
-      train::time_forward(run.network, run.batches, run.state.samples, batch, memory);
-  const double valid_batches = static_cast<double>(run.text.valid.size()) *
-                               static_cast<double>(config.train.accumulate_steps) / step_tokens;
+  const double forward = train::time_forward(run.network, run.batches, batch, memory);
+  const double valid_batches =
+      static_cast<double>(run.text.valid.size()) /
+      (static_cast<double>(config.data.batch_size) * run.batches.mean_length());
   const train::LengthPlan plan = train::plan_length(
       config.train, run.state, run.batches.epoch_start(epochs), per_step, forward, valid_batches);
-  const double tokens = plan.steps * step_tokens;
+  const double samples = plan.steps * static_cast<double>(per_step);
+  const double passes = samples / static_cast<double>(run.batches.epoch_start(1));
+  const double tokens = passes * static_cast<double>(run.text.train.size());
   return line("steps",
               fmt::format(
-                  "{:.0f} of {:.0f} tokens{}{}", plan.steps, step_tokens,
+                  "{:.0f} of {}{:.0f} tokens{}{}", plan.steps,
+                  config.data.mode == text::Mode::kLines ? "at most " : "", step_tokens,
                   run.state.step > 0 ? fmt::format(", after {} that are done", run.state.step) : "",
                   plan.bounded_by_time ? ", bounded by time" : "")) +
-         line("tokens", fmt::format("{} in training, {:.2f} epochs", format_count(tokens),
-                                    tokens / static_cast<double>(run.text.train.size()))) +
+         line("tokens",
+              fmt::format("{} in training, {:.2f} epochs", format_count(tokens), passes)) +
          line("time", fmt::format("about {}, from a forward pass of {:.3g} ms",
                                   format_duration(plan.seconds), 1000 * forward));
 }
@@ -106,7 +110,7 @@ std::string disk_text(const train::DiskPlan& plan, Index kept) {
 ExitCode dry_run(const DryRun& run, Output& out) {
   const config::Config& config = run.config;
   const auto state = [&] {
-    return run.network.state(config.data.batch_size, config.data.tokens_per_sample, true);
+    return run.network.state(config.data.batch_size, run.batches.longest(), true);
   };
   // A run makes its batch twice, so that what is refused is refused before anything is written.
   state();
@@ -121,7 +125,11 @@ ExitCode dry_run(const DryRun& run, Output& out) {
                                               run.text.tokenizer->size()));
   text += network_text(run) + length_text(run, *memory);
   const double so_far = static_cast<double>(resident_memory().peak);
-  const train::MemoryPlan plan = train::plan_memory(run.network, *memory, run.text.valid.size());
+  const train::MemoryPlan plan =
+      train::plan_memory(run.network, *memory,
+                         {.mode = config.data.mode,
+                          .tokens = run.text.valid.size(),
+                          .longest_line = text::longest_line(run.text.valid)});
   out.write(text + memory_text(plan, so_far) + disk_text(disk, config.train.keep_last));
   return ExitCode::kDone;
 }

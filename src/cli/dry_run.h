@@ -17,7 +17,7 @@ struct DryRun {
   const config::Config& config;
   const std::string& path;
   const config::RunText& text;
-  const text::StreamBatcher& batches;
+  const text::Batcher& batches;
   model::GatedConvLm& network;
   const train::ModelInfo& info;
   const train::TrainState& state;

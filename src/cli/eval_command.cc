@@ -8,7 +8,9 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "sluice/base/error.h"
 #include "sluice/base/file.h"
+#include "sluice/base/printable.h"
 #include "sluice/config/open_model.h"
 #include "sluice/eval/evaluation.h"
 #include "src/cli/commands.h"
@@ -24,13 +26,29 @@ namespace {
 struct EvalArguments {
   ModelArguments model;
   std::vector<std::string> files;
-  std::optional<std::string> invalid_utf8;
+  std::optional<std::string> invalid_utf8, mode;
   bool json = false;
 };
 
+std::optional<text::Mode> parse_mode(const std::optional<std::string>& name) {
+  if (!name) return std::nullopt;
+  for (const auto& [mode, spelt] : enum_names<text::Mode>) {
+    if (spelt == *name) return mode;
+  }
+  throw Error(ExitCode::kUsage, "--mode: expected stream or lines, found {}", quote(*name));
+}
+
+// A text as it was scored.
+struct Scored {
+  const eval::Totals& totals;
+  text::Mode mode;
+  double seconds;
+};
+
 // The frozen keys of `eval --json`.
-nlohmann::ordered_json figures(const eval::Totals& totals, const config::OpenModel& model,
-                               const std::vector<std::string>& files, double seconds) {
+nlohmann::ordered_json figures(const Scored& scored, const config::OpenModel& model,
+                               const std::vector<std::string>& files) {
+  const auto& [totals, mode, seconds] = scored;
   const auto finite = [](double value) {
     return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr);
   };
@@ -51,7 +69,7 @@ nlohmann::ordered_json figures(const eval::Totals& totals, const config::OpenMod
       {"oov", totals.oov},
       {"unk_literal", totals.literal_unknowns},
       {"perplexity_excl_oov", finite(eval::perplexity_excl_oov(totals))},
-      {"mode", "stream"},
+      {"mode", enum_names<text::Mode>[static_cast<std::size_t>(mode)].second},
       {"receptive_field", model::receptive_field(model.parts.config.model)},
       {"context", nullptr},
       {"precision", "f32"},
@@ -69,18 +87,20 @@ nlohmann::ordered_json figures(const eval::Totals& totals, const config::OpenMod
 }
 
 // For people: a figure a line, perplexity last.
-std::string report(const eval::Totals& totals, const config::OpenModel& model, double seconds) {
+std::string report(const Scored& scored, const config::OpenModel& model) {
+  const auto& [totals, mode, seconds] = scored;
   const auto& tokenizer = *model.parts.tokenizer;
   std::string text = fmt::format(
       "tokens           {} ({} lines, {} words, {} characters, {} bytes)\n"
       "OOV              {} of {} tokens; <unk> spelt in the text: {}\n"
-      "context          carried over the whole text; receptive field {} tokens\n"
+      "context          {}; receptive field {} tokens\n"
       "nats per token   {:.5f}\n"
       "bits per byte    {:.5f}\n"
       "bits per char    {:.5f}\n"
       "word perplexity  {:.3f}   exp(nats / (words + lines))\n",
       totals.tokens, totals.counts.lines, totals.counts.words, totals.counts.chars,
       totals.counts.bytes, totals.oov, totals.tokens, totals.literal_unknowns,
+      mode == text::Mode::kLines ? "each line alone" : "carried over the whole text",
       model::receptive_field(model.parts.config.model), eval::nats_per_token(totals),
       eval::bits_per_byte(totals), eval::bits_per_char(totals), eval::word_perplexity(totals));
   if (totals.oov > 0) {
@@ -114,17 +134,19 @@ double total_bytes(const std::vector<std::string>& files) {
 
 ExitCode run_eval(const EvalArguments& arguments, Output& out) {
   const auto invalid_utf8 = parse_invalid_utf8(arguments.invalid_utf8);
+  const std::optional<text::Mode> chosen = parse_mode(arguments.mode);
   train::ProgressBar bar(wants_bar(arguments.model.verbosity));
   start_logging(arguments.model.verbosity, bar);
   ThreadPool pool(arguments.model.thread_count());
   const auto backend = kernels::make_reference_backend(pool);
   const config::OpenModel model = config::open_model(arguments.model.path(), *backend);
+  const text::Mode mode = chosen.value_or(model.parts.config.data.mode);
   const auto begin = std::chrono::steady_clock::now();
   const text::Corpus corpus(text::expand_files(arguments.files),
                             invalid_utf8.value_or(model.parts.config.data.invalid_utf8));
   const double total = total_bytes(corpus.files);
   const eval::Totals totals = eval::evaluate(
-      *model.network, model.parts.permutation, *model.parts.tokenizer, corpus,
+      *model.network, model.parts.permutation, *model.parts.tokenizer, mode, corpus,
       [&](std::uint64_t tokens, std::uint64_t bytes) {
         const double elapsed = seconds_since(begin);
         const double done = total > 0 ? static_cast<double>(bytes) / total : 0;
@@ -135,8 +157,9 @@ ExitCode run_eval(const EvalArguments& arguments, Output& out) {
       });
   bar.clear();
   const double seconds = seconds_since(begin);
-  out.write(arguments.json ? figures(totals, model, corpus.files, seconds).dump() + "\n"
-                           : report(totals, model, seconds));
+  const Scored scored = {totals, mode, seconds};
+  out.write(arguments.json ? figures(scored, model, corpus.files).dump() + "\n"
+                           : report(scored, model));
   return ExitCode::kDone;
 }
 
@@ -146,6 +169,8 @@ Action set_up_eval(CLI::App& command) {
   auto arguments = std::make_shared<EvalArguments>();
   add_model_arguments(command, arguments->model);
   add_invalid_utf8(command, arguments->invalid_utf8, "as the model's text was read");
+  add_option(command, "--mode", arguments->mode, "stream|lines",
+             "the text as one stream, or each line alone; default: as the model was trained");
   add_flag(command, "--json", arguments->json, "one JSON object instead of a table");
   add_positional_list(command, "FILE", arguments->files,
                       "text, one corpus in the order given; - is standard input; .gz and "

@@ -55,13 +55,15 @@ void warn_of_changes(text::FileStamps& stamps) {
 
 // Says what is about to happen.
 void announce(const Config& config, const RunDirectory& directory, const config::RunText& text,
-              const model::GatedConvLm& network, const train::DiskPlan& disk) {
+              const text::Batcher& batches, const model::GatedConvLm& network,
+              const train::DiskPlan& disk) {
   const double parameters = static_cast<double>(network.parameters().elements());
-  const double step_tokens = static_cast<double>(
-      config.data.batch_size * config.data.tokens_per_sample * config.train.accumulate_steps);
+  const double step_tokens = static_cast<double>(config.data.batch_size * batches.longest() *
+                                                 config.train.accumulate_steps);
   std::string length;
   if (config.train.max_steps) {
-    length = fmt::format("{} steps of {:.0f} tokens", *config.train.max_steps, step_tokens);
+    length = fmt::format("{} steps of {}{:.0f} tokens", *config.train.max_steps,
+                         config.data.mode == text::Mode::kLines ? "at most " : "", step_tokens);
   }
   if (config.train.max_epochs) {
     length += fmt::format("{}{} epochs", length.empty() ? "" : " or ", *config.train.max_epochs);
@@ -84,7 +86,7 @@ void announce(const Config& config, const RunDirectory& directory, const config:
 }
 
 ExitCode train_run(const Config& config, const train::ModelInfo& info, RunDirectory& directory,
-                   const config::RunText& text, const text::StreamBatcher& batches,
+                   const config::RunText& text, const text::Batcher& batches,
                    model::GatedConvLm& network, const train::TrainState& state,
                    text::FileStamps& stamps, const Deadline& deadline, train::ProgressBar& bar,
                    Output& out) {
@@ -95,8 +97,8 @@ ExitCode train_run(const Config& config, const train::ModelInfo& info, RunDirect
        .model = network,
        .batches = batches,
        .batch_size = config.data.batch_size,
-       .tokens_per_sample = config.data.tokens_per_sample,
        .valid = text.valid,
+       .mode = config.data.mode,
        .permutation = text.permutation,
        .end_of_line = text.tokenizer->end_of_line(),
        .info = info,
@@ -175,9 +177,9 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   texts.insert(texts.end(), config.data.valid.begin(), config.data.valid.end());
   text::FileStamps stamps(texts);
   const config::RunText text = prepare_text(start, cache, deadline, bar, pool);
-  const text::StreamBatcher batches(text.train, text.permutation, text.tokenizer->end_of_line(),
-                                    config.data.tokens_per_sample, config.data.batch_size,
-                                    static_cast<std::uint64_t>(config.train.seed));
+  const auto batches =
+      text::make_batcher(config.data, text.train, text.permutation, text.tokenizer->end_of_line(),
+                         static_cast<std::uint64_t>(config.train.seed));
   const auto backend = kernels::make_reference_backend(pool);
   const kernels::ArraySet arrays =
       kernels::training_arrays(optim::update_kind(config.optimizer), config.train.ema_decay > 0);
@@ -193,7 +195,7 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
     return dry_run({.config = config,
                     .path = start.path,
                     .text = text,
-                    .batches = batches,
+                    .batches = *batches,
                     .network = network,
                     .info = info,
                     .state = state,
@@ -203,7 +205,7 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   const train::DiskPlan disk = train::plan_disk(network.parameters(), info, config.train.keep_last);
   if (!start.checkpoint) {
     // Everything that can be refused is refused before an older run's files go.
-    network.state(config.data.batch_size, config.data.tokens_per_sample, true);
+    network.state(config.data.batch_size, batches->longest(), true);
     check_disk(start.path, disk.checkpoint + disk.model);
     StopSignal::install();
     start.directory =
@@ -212,12 +214,12 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   }
   write_file_atomically(start.directory->config_path(), info.config);
   log_to_file(start.directory->log_path());
-  announce(config, *start.directory, text, network, disk);
+  announce(config, *start.directory, text, *batches, network, disk);
   if (start.checkpoint) spdlog::info("resumed at step {}", state.step);
   if (start.init) spdlog::info("initial weights: {}", start.init->path());
   start.checkpoint.reset();
   start.init.reset();
-  return train_run(config, info, *start.directory, text, batches, network, state, stamps, deadline,
+  return train_run(config, info, *start.directory, text, *batches, network, state, stamps, deadline,
                    bar, out);
 }
 

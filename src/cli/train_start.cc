@@ -177,6 +177,7 @@ Config config_for_text(const TrainArguments& arguments) {
   Config config = effective_config(arguments.config);
   if (!arguments.train.empty()) config.data.train = arguments.train;
   if (config.data.train.empty()) return config;  // refused later, with everything else
+  config.data.train = text::expand_files(config.data.train);
   const auto set = [&](std::string_view key) { return is_set(arguments.config, key); };
   config::Decided decided;
   decided.tokenizer = set("tokenizer.type") || set("tokenizer.file");

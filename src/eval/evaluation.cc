@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <vector>
+
+#include "sluice/eval/evaluator.h"
 
 namespace sluice::eval {
 namespace {
@@ -39,56 +42,20 @@ double perplexity_excl_oov(const Totals& totals) {
   return std::exp(ratio(totals.nats - totals.oov_nats, totals.tokens - totals.oov));
 }
 
-Evaluator::Evaluator(const model::GatedConvLm& model, const text::Permutation& permutation,
-                     int end_of_line)
-    : stream_(model, kWindow),
-      permutation_(permutation),
-      previous_(permutation.to_model(end_of_line)) {}
-
-void Evaluator::add(const std::vector<int>& ids, const std::vector<bool>& oov) {
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    inputs_.push_back(previous_);
-    targets_.push_back(previous_ = permutation_.to_model(ids[i]));
-    oov_.push_back(!oov.empty() && oov[i]);
-    // Windows fill up whatever the lines: the cost does not depend on how the text is cut.
-    if (targets_.size() == static_cast<std::size_t>(kWindow)) flush();
-  }
-}
-
-void Evaluator::flush() {
-  nats_.resize(targets_.size());
-  stream_.score(inputs_, targets_, nats_);
-  for (std::size_t i = 0; i < nats_.size(); ++i) {
-    totals_.nats += nats_[i];
-    totals_.squared_nats += nats_[i] * nats_[i];
-    if (oov_[i]) {
-      totals_.oov_nats += nats_[i];
-      ++totals_.oov;
-    }
-  }
-  totals_.tokens += targets_.size();
-  inputs_.clear();
-  targets_.clear();
-  oov_.clear();
-}
-
-Totals Evaluator::finish() {
-  flush();
-  return totals_;
-}
-
 bool evaluate(const model::GatedConvLm& model, const text::Permutation& permutation,
-              int end_of_line, const text::TokenFile& tokens, const Progress& progress,
-              Totals& totals) {
-  Evaluator evaluator(model, permutation, end_of_line);
+              int end_of_line, text::Mode mode, const text::TokenFile& tokens,
+              const Progress& progress, Totals& totals) {
+  const auto evaluator = make_evaluator(
+      mode, model, permutation, end_of_line,
+      [&](std::uint64_t scored) { return progress == nullptr || progress(scored, 0); });
   std::vector<int> ids;
   for (std::uint64_t begin = 0; begin < tokens.size(); begin += ids.size()) {
     ids.resize(std::min<std::uint64_t>(kWindow, tokens.size() - begin));
     tokens.read(begin, ids);
-    evaluator.add(ids, {});
-    if (progress != nullptr && !progress(begin + ids.size(), 0)) return false;
+    if (!evaluator->add(ids, {})) return false;
   }
-  totals = evaluator.finish();
+  if (!evaluator->finish()) return false;
+  totals = evaluator->totals();
   totals.counts = tokens.counts();
   totals.data_hash = tokens.corpus_hash();
   totals.oov = tokens.oov();
@@ -99,12 +66,16 @@ bool evaluate(const model::GatedConvLm& model, const text::Permutation& permutat
 }
 
 Totals evaluate(const model::GatedConvLm& model, const text::Permutation& permutation,
-                const text::Tokenizer& tokenizer, const text::Corpus& corpus,
+                const text::Tokenizer& tokenizer, text::Mode mode, const text::Corpus& corpus,
                 const Progress& progress) {
   text::check_carries_bytes(tokenizer, corpus.invalid_utf8);
-  Evaluator evaluator(model, permutation, tokenizer.end_of_line());
   text::Encoding line_tokens;
-  std::uint64_t literal_unknowns = 0, tokens = 0, hash = 0;
+  std::uint64_t literal_unknowns = 0, bytes = 0, hash = 0;
+  const auto evaluator =
+      make_evaluator(mode, model, permutation, tokenizer.end_of_line(), [&](std::uint64_t scored) {
+        if (progress != nullptr) progress(scored, bytes);
+        return true;
+      });
   const text::CorpusCounts counts = text::read_corpus(
       corpus,
       [&](const text::LinePiece& piece) {
@@ -115,12 +86,12 @@ Totals evaluate(const model::GatedConvLm& model, const text::Permutation& permut
           line_tokens.oov.push_back(false);
         }
         literal_unknowns += line_tokens.literal_unknowns;
-        evaluator.add(line_tokens.ids, line_tokens.oov);
-        tokens += line_tokens.ids.size();
-        if (progress != nullptr) progress(tokens, piece.read);
+        bytes = piece.read;
+        evaluator->add(line_tokens.ids, line_tokens.oov);
       },
       &hash);
-  Totals totals = evaluator.finish();
+  evaluator->finish();
+  Totals totals = evaluator->totals();
   totals.counts = counts;
   totals.data_hash = hash;
   totals.literal_unknowns = literal_unknowns;

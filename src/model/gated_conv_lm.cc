@@ -152,6 +152,17 @@ std::unique_ptr<GatedConvLm::State> GatedConvLm::state(Index sequences, Index ti
   return std::unique_ptr<State>(new State(*this, sequences, time, training));
 }
 
+void GatedConvLm::State::reshape(Index sequences, Index time) {
+  const kernels::RowMap map = {
+      .sequences = sequences, .time = time, .context = workspace_.map().context};
+  if (map != workspace_.map()) {
+    workspace_.reshape(map);
+    softmax_.selection.source = map;
+    nats_.resize(static_cast<std::size_t>(map.tokens()));
+  }
+  clear_context();
+}
+
 void GatedConvLm::State::set_dropout(std::uint64_t seed, std::uint64_t step,
                                      std::uint64_t first_sequence) {
   const std::uint64_t key = derive_key(derive_key(seed, "dropout"), step);

@@ -1,11 +1,26 @@
 #include "sluice/nn/workspace.h"
 
+#include "sluice/base/error.h"
 #include "sluice/base/memory.h"
 
 namespace sluice::nn {
 
 using kernels::Activations;
 using kernels::Form;
+
+void Workspace::reshape(const kernels::RowMap& map) {
+  const auto rows = [](const kernels::RowMap& of) {
+    return of.tokens() + of.sequences * of.context;
+  };
+  if (rows(map) > rows(most_) || map.tokens() > most_.tokens() || map.context != map_.context) {
+    throw Error(ExitCode::kInternal, "batch: {} sequences of {} tokens in the memory of {} of {}",
+                map.sequences, map.time, most_.sequences, most_.time);
+  }
+  map_ = map;
+  for (const auto& activations : all_) {
+    if (activations->selection() == nullptr) backend_.reshape(*activations, map);
+  }
+}
 
 Activations* Workspace::make(Index channels, Form form) {
   // At least this much; a layout may pad. Before the first page of it is touched.

@@ -6,6 +6,7 @@
 
 #include "sluice/base/error.h"
 #include "sluice/base/random.h"
+#include "sluice/text/lines_batcher.h"
 
 namespace sluice::text {
 namespace {
@@ -60,14 +61,12 @@ struct Epoch {
 
 }  // namespace
 
-StreamBatcher::StreamBatcher(TokenFile tokens, const Permutation& permutation, int end_of_line,
-                             Index tokens_per_sample, Index batch_size, std::uint64_t seed)
+Batcher::Batcher(TokenFile tokens, const Permutation& permutation, int end_of_line,
+                 Index batch_size)
     : tokens_(std::move(tokens)),
       permutation_(&permutation),
       end_of_line_(end_of_line),
-      time_(tokens_per_sample),
-      batch_size_(batch_size),
-      seed_(seed) {
+      batch_size_(batch_size) {
   if (tokens_.vocabulary() != permutation.size() || end_of_line < 0 ||
       end_of_line >= permutation.size()) {
     throw Error(ExitCode::kBadData,
@@ -75,53 +74,81 @@ StreamBatcher::StreamBatcher(TokenFile tokens, const Permutation& permutation, i
                 "found {})",
                 permutation.size(), tokens_.vocabulary());
   }
-  if (tokens_.size() < static_cast<std::uint64_t>(time_)) {
-    throw Error(ExitCode::kBadData,
-                "the training text is shorter than one sample (expected {} tokens, found {}); "
-                "lower data.tokens_per_sample",
-                time_, tokens_.size());
-  }
-  samples_in_epoch_ = Cut(tokens_.size(), static_cast<std::uint64_t>(time_)).windows;
 }
 
-StreamBatcher::Position StreamBatcher::locate(std::uint64_t sample) const {
+void Batcher::set_epoch(std::uint64_t samples, Index longest, double mean_length) {
+  samples_in_epoch_ = samples;
+  longest_ = longest;
+  mean_length_ = mean_length;
+}
+
+Batcher::Position Batcher::locate(std::uint64_t sample) const {
   return {sample / samples_in_epoch_, sample % samples_in_epoch_, samples_in_epoch_};
 }
 
-std::uint64_t StreamBatcher::epoch_start(std::uint64_t epoch) const {
-  return epoch * samples_in_epoch_;
+void Batcher::clear(Index time, Batch& batch) const {
+  const auto size = static_cast<std::size_t>(batch_size_ * time);
+  batch.sequences = batch_size_;
+  batch.time = time;
+  batch.inputs.assign(size, permutation_->to_model(end_of_line_));
+  batch.targets.assign(size, -1);
+  batch.scored = 0;
+}
+
+void Batcher::fill(Index b, std::uint64_t begin, std::uint64_t end, Batch& batch) const {
+  const auto row = static_cast<std::size_t>(b * batch.time);
+  const std::span targets(batch.targets.data() + row, static_cast<std::size_t>(end - begin));
+  const std::span inputs(batch.inputs.data() + row, targets.size());
+  tokens_.read(begin, targets);
+  for (int& id : targets) id = permutation_->to_model(id);
+  if (begin > 0) {
+    tokens_.read(begin - 1, inputs.first(1));
+    inputs[0] = permutation_->to_model(inputs[0]);
+  }
+  std::copy(targets.begin(), targets.end() - 1, inputs.begin() + 1);
+  batch.scored += static_cast<Index>(targets.size());
+}
+
+StreamBatcher::StreamBatcher(TokenFile text, const Permutation& permutation, int end_of_line,
+                             Index tokens_per_sample, Index batch_size, std::uint64_t seed)
+    : Batcher(std::move(text), permutation, end_of_line, batch_size),
+      time_(tokens_per_sample),
+      seed_(seed) {
+  if (tokens().size() < static_cast<std::uint64_t>(time_)) {
+    throw Error(ExitCode::kBadData,
+                "the training text is shorter than one sample (expected {} tokens, found {}); "
+                "lower data.tokens_per_sample",
+                time_, tokens().size());
+  }
+  set_epoch(Cut(tokens().size(), static_cast<std::uint64_t>(time_)).windows, time_,
+            static_cast<double>(time_));
 }
 
 void StreamBatcher::load(std::uint64_t first_sample, Batch& batch) const {
-  const auto time = static_cast<std::size_t>(time_);
-  const int start_input = permutation_->to_model(end_of_line_);
-  batch.sequences = batch_size_;
-  batch.time = time_;
-  batch.inputs.assign(static_cast<std::size_t>(batch_size_) * time, start_input);
-  batch.targets.assign(static_cast<std::size_t>(batch_size_) * time, -1);
-  batch.scored = 0;
-
+  clear(time_, batch);
+  const auto time = static_cast<std::uint64_t>(time_);
   Position position = locate(first_sample);
-  Epoch epoch(seed_, position.epoch, tokens_.size(), time);
-  for (Index b = 0; b < batch_size_; ++b, ++position.sample) {
+  Epoch epoch(seed_, position.epoch, tokens().size(), time);
+  for (Index b = 0; b < batch.sequences; ++b, ++position.sample) {
     if (position.sample == epoch.samples) {
       position = {position.epoch + 1, 0, 0};
-      epoch = Epoch(seed_, position.epoch, tokens_.size(), time);
+      epoch = Epoch(seed_, position.epoch, tokens().size(), time);
     }
     const auto [begin, end] =
         epoch.window(permuted_index(epoch.order_key, epoch.samples, position.sample));
-    const std::size_t row = static_cast<std::size_t>(b) * time;
-    const std::span targets(batch.targets.data() + row, static_cast<std::size_t>(end - begin));
-    const std::span inputs(batch.inputs.data() + row, targets.size());
-    tokens_.read(begin, targets);
-    for (int& id : targets) id = permutation_->to_model(id);
-    if (begin > 0) {
-      tokens_.read(begin - 1, inputs.first(1));
-      inputs[0] = permutation_->to_model(inputs[0]);
-    }
-    std::copy(targets.begin(), targets.end() - 1, inputs.begin() + 1);
-    batch.scored += static_cast<Index>(targets.size());
+    fill(b, begin, end, batch);
   }
+}
+
+std::unique_ptr<Batcher> make_batcher(const DataConfig& data, TokenFile tokens,
+                                      const Permutation& permutation, int end_of_line,
+                                      std::uint64_t seed) {
+  if (data.mode == Mode::kLines) {
+    return std::make_unique<LinesBatcher>(std::move(tokens), permutation, end_of_line,
+                                          data.tokens_per_sample, data.batch_size, seed);
+  }
+  return std::make_unique<StreamBatcher>(std::move(tokens), permutation, end_of_line,
+                                         data.tokens_per_sample, data.batch_size, seed);
 }
 
 }  // namespace sluice::text

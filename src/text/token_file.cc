@@ -130,7 +130,8 @@ struct TokenFile::State {
         files(read_files(reader)) {
     ids = &get_list(reader, "ids",
                     header.vocabulary <= kNarrowVocabulary ? Dtype::kU16 : Dtype::kU32);
-    const std::uint64_t starts = get_list(reader, "line_starts", Dtype::kU64).elements();
+    line_starts = &get_list(reader, "line_starts", Dtype::kU64);
+    const std::uint64_t starts = line_starts->elements();
     if (starts != header.counts.lines || starts == 0) {
       throw Error(ExitCode::kBadData, "{}: wrong number of line starts (expected {}, found {})",
                   printable(path), header.counts.lines, starts);
@@ -180,10 +181,12 @@ struct TokenFile::State {
   formats::SafetensorsReader reader;
   TokenFileHeader header;
   std::vector<FileTokens> files;
-  const TensorInfo* ids = nullptr;  // belongs to the reader
+  const TensorInfo *ids = nullptr, *line_starts = nullptr;  // belong to the reader
 };
 
 TokenFile::TokenFile(const std::string& path) : state_(std::make_shared<const State>(path)) {}
+
+const std::string& TokenFile::path() const { return state_->reader.path(); }
 
 std::uint64_t TokenFile::size() const { return state_->ids->elements(); }
 
@@ -202,6 +205,16 @@ void TokenFile::read(std::uint64_t begin, std::span<int> out) const {
 const std::string& TokenFile::path() const { return state_->reader.path(); }
 const std::vector<FileTokens>& TokenFile::files() const { return state_->files; }
 InvalidUtf8 TokenFile::invalid_utf8() const { return state_->header.invalid_utf8; }
+void TokenFile::read_line_starts(std::uint64_t first_line, std::span<std::uint64_t> out) const {
+  const std::uint64_t lines = state_->line_starts->elements();
+  if (first_line > lines || out.size() > lines - first_line) {
+    throw Error(ExitCode::kInternal, "{}: lines {} to {} wanted, the file has {}",
+                printable(state_->reader.path()), first_line, first_line + out.size(), lines);
+  }
+  state_->reader.read(*state_->line_starts, first_line * sizeof(std::uint64_t),
+                      std::as_writable_bytes(out));
+}
+
 const CorpusCounts& TokenFile::counts() const { return state_->header.counts; }
 std::uint64_t TokenFile::oov() const { return state_->header.oov; }
 std::uint64_t TokenFile::literal_unknowns() const { return state_->header.literal_unknowns; }

@@ -16,13 +16,21 @@ using kernels::Array;
 double real_bytes(Index numbers) { return static_cast<double>(numbers) * sizeof(Real); }
 
 // Whole windows, and what the last one is short of a whole (model/stream.h keeps both).
-double evaluation_bytes(const model::GatedConvLm& network, std::uint64_t tokens) {
+double stream_bytes(const model::GatedConvLm& network, std::uint64_t tokens) {
   const auto window = static_cast<std::uint64_t>(eval::kWindow);
   const auto bytes = [&](std::uint64_t time) {
     return network.state(1, static_cast<Index>(time), false)->activation_bytes();
   };
   return (tokens >= window ? bytes(window) : 0) +
          (tokens % window > 0 ? bytes(tokens % window) : 0);
+}
+
+double evaluation_bytes(const model::GatedConvLm& network, const ValidationText& valid) {
+  if (valid.mode == text::Mode::kStream) return stream_bytes(network, valid.tokens);
+  // Lines that do not fit into a window become streams, beside the window of the others.
+  const auto window = static_cast<std::uint64_t>(eval::kWindow);
+  return stream_bytes(network, window) +
+         (valid.longest_line > window ? stream_bytes(network, valid.longest_line) : 0);
 }
 
 }  // namespace
@@ -32,7 +40,7 @@ double MemoryPlan::total() const {
 }
 
 MemoryPlan plan_memory(const model::GatedConvLm& network, const model::GatedConvLm::State& batch,
-                       std::uint64_t valid_tokens) {
+                       const ValidationText& valid) {
   // First, because what follows takes memory itself.
   const double resident = static_cast<double>(resident_memory().now);
   const nn::ParameterStore& store = network.parameters();
@@ -50,7 +58,7 @@ MemoryPlan plan_memory(const model::GatedConvLm& network, const model::GatedConv
                      .softmax = batch.softmax_bytes()};
   plan.rest = std::max(0.0, resident - plan.total());
   // A validation has gone when a file is written, tensor by tensor.
-  plan.evaluation = std::max(evaluation_bytes(network, valid_tokens), real_bytes(largest));
+  plan.evaluation = std::max(evaluation_bytes(network, valid), real_bytes(largest));
   return plan;
 }
 
@@ -65,10 +73,11 @@ double steps_left(const TrainConfig& config, const TrainState& state, std::uint6
   return std::max(0.0, steps);
 }
 
-double time_forward(const model::GatedConvLm& network, const text::StreamBatcher& batches,
-                    std::uint64_t sample, text::Batch& batch, model::GatedConvLm::State& memory) {
+double time_forward(const model::GatedConvLm& network, const text::Batcher& batches,
+                    text::Batch& batch, model::GatedConvLm::State& memory) {
   using Clock = std::chrono::steady_clock;
-  batches.load(sample, batch);
+  batches.load_largest(batch);
+  memory.reshape(batch.sequences, batch.time);
   double seconds = 0;
   // The first pass is slow: it touches memory that nobody has touched before.
   for (int pass = 0; pass < 3; ++pass) {
@@ -76,7 +85,9 @@ double time_forward(const model::GatedConvLm& network, const text::StreamBatcher
     network.forward(batch.inputs, batch.targets, memory);
     seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   }
-  return seconds;
+  // Context rows are computed like others.
+  const double context = static_cast<double>(memory.map().context);
+  return seconds * (batches.mean_length() + context) / (static_cast<double>(batch.time) + context);
 }
 
 double seconds_of(const TrainConfig& config, double steps, double forward, double valid_batches) {

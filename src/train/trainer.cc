@@ -52,7 +52,7 @@ Trainer::Trainer(const Run& run, const TrainState& state)
       state_(state),
       metrics_(run.directory.metrics_path(), state.step,
                state.baseline_due != 0 ? -1 : state.validated_step),
-      memory_(run.model.state(run.batch_size, run.tokens_per_sample, true)),
+      memory_(run.model.state(run.batch_size, run.batches.longest(), true)),
       started_(Clock::now()),
       seconds_before_(state.elapsed_seconds) {
   if (run.train.max_epochs) {
@@ -101,8 +101,8 @@ Trainer::Outcome Trainer::run() {
 }
 
 double Trainer::estimate_seconds() {
-  const double forward = time_forward(run_.model, run_.batches, state_.samples, batch_, *memory_);
-  const double tokens = static_cast<double>(run_.batch_size * run_.tokens_per_sample);
+  const double forward = time_forward(run_.model, run_.batches, batch_, *memory_);
+  const double tokens = static_cast<double>(run_.batch_size) * run_.batches.mean_length();
   const double valid_batches = static_cast<double>(run_.valid.size()) / tokens;
   return plan_length(run_.train, state_, last_sample_, samples_per_step(), forward, valid_batches)
       .seconds;
@@ -132,6 +132,7 @@ void Trainer::step() {
   }
   for (Index micro = 0; micro < run_.train.accumulate_steps; ++micro) {
     run_.batches.load(state_.samples, batch_);
+    memory_->reshape(batch_.sequences, batch_.time);
     memory_->set_dropout(static_cast<std::uint64_t>(run_.train.seed),
                          static_cast<std::uint64_t>(state_.step), first_sequence);
     const model::Loss loss = run_.model.forward(batch_.inputs, batch_.targets, *memory_);
@@ -223,7 +224,7 @@ bool Trainer::evaluate(eval::Totals& totals) {
   AveragedWeights averaged(run_.model.parameters());
   const double tokens = static_cast<double>(run_.valid.size());
   const bool whole = eval::evaluate(
-      run_.model, run_.permutation, run_.end_of_line, run_.valid,
+      run_.model, run_.permutation, run_.end_of_line, run_.mode, run_.valid,
       [&](std::uint64_t scored, std::uint64_t) {
         run_.bar.show(static_cast<double>(scored) / tokens, "validating");
         return !must_stop();
@@ -318,7 +319,7 @@ double Trainer::seconds() const {
 }
 
 double Trainer::epochs() const {
-  const text::StreamBatcher::Position at = run_.batches.locate(state_.samples);
+  const text::Batcher::Position at = run_.batches.locate(state_.samples);
   return static_cast<double>(at.epoch) +
          static_cast<double>(at.sample) / static_cast<double>(at.samples_in_epoch);
 }

@@ -76,6 +76,7 @@ memory dilated default --train "$text" "${valid[@]}" --set optimizer.type=nag \
 memory wide default --train "$text" "${valid[@]}" --set data.batch_size=2 \
   --set data.tokens_per_sample=32 \
   --set 'model.blocks=[{"layers":[{"kernel":4,"channels":512}],"repeat":3}]'
+memory lines default --train "$text" "${valid[@]}" --set data.mode=lines --set data.batch_size=48
 memory small tiny.json
 rm data
 

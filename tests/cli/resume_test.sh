@@ -173,6 +173,7 @@ variant nag optimizer.type=nag optimizer.lr=3 optimizer.clip_norm=0 schedule.typ
 variant adam optimizer.type=adam schedule.type=inverse_sqrt train.accumulate_steps=3
 variant adamw schedule.type=steps 'schedule.milestones=[0.3,0.6]' train.ema_decay=0.99 \
   train.accumulate_steps=1
+variant lines data.mode=lines data.tokens_per_sample=12 train.accumulate_steps=2
 variant constant optimizer.type=sgd optimizer.momentum=0 schedule.type=constant train.ema_decay=0.5
 variant early optimizer.lr=0.2 schedule.type=plateau schedule.patience=1 train.early_stop_evals=3
 grep -q 'no improvement in .* validations: lr' whole-nag/train.log || fail "nag: no plateau"

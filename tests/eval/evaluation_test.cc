@@ -82,8 +82,8 @@ struct Fixture {
     return {nats.begin(), nats.end()};
   }
   Totals of_file() const {
-    return evaluate(*model, run.text->permutation, tokenizer(), {run.folder / "valid.txt"},
-                    nullptr);
+    return evaluate(*model, run.text->permutation, tokenizer(), text::Mode::kStream,
+                    {run.folder / "valid.txt"}, nullptr);
   }
 
   TinyRun run;
@@ -120,7 +120,8 @@ TEST_CASE("Evaluation: a token file gives the same bits as its text", "[eval]") 
   Totals tokens;
   std::uint64_t last = 0;
   CHECK(evaluate(
-      *it.model, it.run.text->permutation, it.tokenizer().end_of_line(), it.run.text->valid,
+      *it.model, it.run.text->permutation, it.tokenizer().end_of_line(), text::Mode::kStream,
+      it.run.text->valid,
       [&](std::uint64_t scored, std::uint64_t) {
         CHECK(scored > last);
         last = scored;
@@ -139,23 +140,6 @@ TEST_CASE("Evaluation: a token file gives the same bits as its text", "[eval]") 
   CHECK(std::isnan(perplexity_excl_oov(tokens)));
 }
 
-TEST_CASE("Evaluation: how the tokens arrive makes no difference", "[eval]") {
-  const Fixture it;
-  const text::TokenFile& tokens = it.run.text->valid;
-  std::vector<int> ids(tokens.size());
-  tokens.read(0, ids);
-  const Totals whole = it.of_file();
-  for (const std::size_t piece : {1u, 7u, 1024u, 5000u}) {
-    Evaluator evaluator(*it.model, it.run.text->permutation, it.tokenizer().end_of_line());
-    for (std::size_t at = 0; at < ids.size(); at += piece) {
-      const auto begin = ids.begin() + static_cast<std::ptrdiff_t>(at);
-      const auto length = static_cast<std::ptrdiff_t>(std::min(piece, ids.size() - at));
-      evaluator.add({begin, begin + length}, {});
-    }
-    CHECK(evaluator.finish().nats == whole.nats);
-  }
-}
-
 TEST_CASE("Evaluation: files are one text in the order given", "[eval]") {
   const Fixture it;
   const std::string& text = it.run.valid_text;
@@ -165,7 +149,8 @@ TEST_CASE("Evaluation: files are one text in the order given", "[eval]") {
   };
   const std::vector<std::string> parts = {part("one", text.substr(0, cut)),
                                           part("two", text.substr(cut))};
-  const Totals both = evaluate(*it.model, it.run.text->permutation, it.tokenizer(), parts, nullptr);
+  const Totals both = evaluate(*it.model, it.run.text->permutation, it.tokenizer(),
+                               text::Mode::kStream, parts, nullptr);
   CHECK(both.nats == it.of_file().nats);
   CHECK(both.counts == it.of_file().counts);
 }
@@ -176,8 +161,8 @@ TEST_CASE("Evaluation: a stop leaves no figures", "[eval]") {
   totals.nats = 7;
   int calls = 0;
   CHECK_FALSE(evaluate(
-      *it.model, it.run.text->permutation, it.tokenizer().end_of_line(), it.run.text->valid,
-      [&](std::uint64_t, std::uint64_t) { return ++calls < 2; }, totals));
+      *it.model, it.run.text->permutation, it.tokenizer().end_of_line(), text::Mode::kStream,
+      it.run.text->valid, [&](std::uint64_t, std::uint64_t) { return ++calls < 2; }, totals));
   CHECK(calls == 2);
   CHECK(totals.nats == 7);
   CHECK(totals.tokens == 0);
@@ -192,8 +177,8 @@ TEST_CASE("Evaluation: an unknown spelt in a word text is counted apart", "[eval
   run.prepare();
   const auto model = run.new_model();
   const std::string file = testing::write_text(run.folder / "t", "a <unk> zebra b\n");
-  const Totals totals =
-      evaluate(*model, run.text->permutation, *run.text->tokenizer, {file}, nullptr);
+  const Totals totals = evaluate(*model, run.text->permutation, *run.text->tokenizer,
+                                 text::Mode::kStream, {file}, nullptr);
   CHECK(totals.tokens == 5);
   CHECK(totals.oov == 1);
   CHECK(totals.literal_unknowns == 1);
@@ -203,11 +188,12 @@ TEST_CASE("Evaluation: nothing to score is an error", "[eval]") {
   const Fixture it;
   const std::string empty = testing::write_text(it.run.folder / "empty", "");
   testing::check_error(ExitCode::kBadData, {empty}, [&] {
-    evaluate(*it.model, it.run.text->permutation, it.tokenizer(), {empty}, nullptr);
+    evaluate(*it.model, it.run.text->permutation, it.tokenizer(), text::Mode::kStream, {empty},
+             nullptr);
   });
   testing::check_error(ExitCode::kNoInput, {"missing"}, [&] {
-    evaluate(*it.model, it.run.text->permutation, it.tokenizer(), {it.run.folder / "missing"},
-             nullptr);
+    evaluate(*it.model, it.run.text->permutation, it.tokenizer(), text::Mode::kStream,
+             {it.run.folder / "missing"}, nullptr);
   });
 }
 

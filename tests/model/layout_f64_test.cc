@@ -1,7 +1,10 @@
 // No layer, and nothing in the network, may know how a backend lays out memory: on a backend whose
 // layouts have nothing in common with the reference's, everything comes out the same.
 #include <catch2/catch.hpp>
+#include <utility>
+#include <vector>
 
+#include "sluice/base/error.h"
 #include "tests/support/backends.h"
 #include "tests/support/compare.h"
 #include "tests/support/tiny_model.h"
@@ -114,6 +117,52 @@ TEST_CASE("GatedConvLm: losses, gradients and updates do not depend on the layou
   INFO("update " << static_cast<int>(kind) << ", gate " << static_cast<int>(config.gate));
   Subject a(testing::kReference, config), b(testing::kBlocked, config);
   require_equal_training(a, b, 2, 6, 3, kind);
+}
+
+TEST_CASE("GatedConvLm: memory in another shape gives the bits of memory made for it", "[model]") {
+  const char* backend = GENERATE(testing::kReference, testing::kBlocked);
+  ModelConfig config = everything();
+  SECTION("softmax") {}
+  SECTION("adaptive") {
+    config.dropout.tail = 0.3;
+    config.output.type = OutputType::kAdaptive;
+    config.output.cutoffs = {3, 5};
+    config.output.tail_div = 2;
+  }
+  Subject a(backend, config), b(backend, config);
+  const auto reused = b.model.state(3, 8, true);
+  std::uint64_t step = 0;
+  for (const auto& [sequences, time] : std::vector<std::pair<Index, Index>>{
+           {3, 8}, {2, 6}, {6, 2}, {1, 20}, {3, 8}, {5, 3}, {1, 1}, {3, 7}}) {
+    INFO(backend << ": " << sequences << " of " << time);
+    const auto made = a.model.state(sequences, time, true);
+    reused->reshape(sequences, time);
+    ++step;
+    CHECK(a.accumulate(*made, step) == b.accumulate(*reused, step));
+    CHECK(testing::read_all(a.model.parameters(), Array::kGradient) ==
+          testing::read_all(b.model.parameters(), Array::kGradient));
+    a.model.parameters().discard_gradient();
+    b.model.parameters().discard_gradient();
+  }
+  // More tokens, more rows.
+  CHECK_THROWS_AS(reused->reshape(1, 25), Error);
+  CHECK_THROWS_AS(reused->reshape(7, 2), Error);
+}
+
+TEST_CASE("GatedConvLm: another shape forgets the context", "[model]") {
+  const char* backend = GENERATE(testing::kReference, testing::kBlocked);
+  Subject subject(backend, testing::full_config());
+  const auto state = subject.model.state(2, 6, false);
+  const auto nats = [&](Index time) {
+    state->reshape(2, time);
+    const testing::TokenBatch batch = testing::token_batch(2, time, 13, 1);
+    const double sum = subject.model.forward(batch.inputs, batch.targets, *state).nats;
+    state->carry_context(*state);
+    return sum;
+  };
+  const double six = nats(6), five = nats(5);
+  CHECK(nats(5) == five);
+  CHECK(nats(6) == six);
 }
 
 // Sizes at which the reference cuts everything into several chunks: rows, channels, words, and the

@@ -56,6 +56,31 @@ TEST_CASE("Workspace: nothing grows or moves after the second batch", "[nn]") {
   CHECK(place() == before);
 }
 
+TEST_CASE("Workspace: batches of other shapes need no memory of their own", "[nn]") {
+  ThreadPool pool(1);
+  const auto backend = kernels::make_reference_backend(pool);
+  model::GatedConvLm model(testing::full_config(), 300, *backend, testing::kTrainingArrays);
+  model.initialise(1);
+  const auto state = model.state(3, 50, true);
+  const double told = state->activation_bytes();
+  const auto run = [&](Index sequences, Index time) {
+    state->reshape(sequences, time);
+    const testing::TokenBatch batch = testing::token_batch(sequences, time, 300, 1);
+    model.forward(batch.inputs, batch.targets, *state);
+    model.backward(batch.inputs, *state);
+    model.parameters().discard_gradient();
+  };
+  run(3, 50);
+  run(3, 50);
+  const Real* place = kernels::reference::rows_of(state->hidden()).base();
+  const std::size_t bytes = allocated_bytes();
+  for (const Index time : {7, 50, 1, 33, 49, 50}) run(3, time);
+  run(8, 12);
+  CHECK(allocated_bytes() <= bytes + 2048);
+  CHECK(kernels::reference::rows_of(state->hidden()).base() == place);
+  CHECK(state->activation_bytes() == told);
+}
+
 TEST_CASE("Workspace: evaluation has no memory for backward", "[nn]") {
   ThreadPool pool(1);
   const auto backend = kernels::make_reference_backend(pool);

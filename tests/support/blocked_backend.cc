@@ -58,6 +58,7 @@ class BlockedBackend : public Backend {
                                            Form form) override {
     return std::make_unique<BlockedActivations>(selection, channels, form);
   }
+  void reshape(Activations& x, const RowMap& map) override { of(x).reshape(map); }
   std::unique_ptr<Weights> weights(const ConvShape& shape, const Slices& v, const Slices* g,
                                    const Slices* b) override {
     return std::make_unique<BlockedProduct>(shape, v, g, b);

@@ -29,6 +29,13 @@ class BlockedActivations : public Activations {
       for (Index c = 0; c < width(); ++c) at(s, t, c) = 0;
     });
   }
+  void reshape(const RowMap& map) {
+    set_map(map);
+    std::fill(data_.begin(), data_.end(), kPadding);
+    each([&](Index s, Index t) {
+      for (Index c = 0; t < 0 && c < width(); ++c) at(s, t, c) = 0;
+    });
+  }
   Index width() const { return channels(); }
   // t from -context; what a gate saves of one channel lies side by side.
   Real& at(Index s, Index t, Index c) const {

@@ -38,9 +38,9 @@ struct TinyRun {
         config.data, config.tokenizer, std::nullopt, [](const std::string&) {},
         [](std::uint64_t, std::uint64_t) {}));
     config::resolve_cutoffs(config, *text, [](const std::string&) {});
-    batches.emplace(text->train, text->permutation, text->tokenizer->end_of_line(),
-                    config.data.tokens_per_sample, config.data.batch_size,
-                    static_cast<std::uint64_t>(config.train.seed));
+    batches = text::make_batcher(config.data, text->train, text->permutation,
+                                 text->tokenizer->end_of_line(),
+                                 static_cast<std::uint64_t>(config.train.seed));
     info = {.config = to_json(config),
             .tokenizer = text->tokenizer->serialise(),
             .permutation = text->permutation.model_ids(),
@@ -73,8 +73,8 @@ struct TinyRun {
                            .model = model,
                            .batches = *batches,
                            .batch_size = config.data.batch_size,
-                           .tokens_per_sample = config.data.tokens_per_sample,
                            .valid = text->valid,
+                           .mode = config.data.mode,
                            .permutation = text->permutation,
                            .end_of_line = text->tokenizer->end_of_line(),
                            .info = info,
@@ -94,7 +94,7 @@ struct TinyRun {
   std::unique_ptr<kernels::Backend> backend = kernels::make_reference_backend(pool);
   train::ProgressBar bar{false};
   std::optional<config::RunText> text;
-  std::optional<text::StreamBatcher> batches;
+  std::unique_ptr<text::Batcher> batches;
   train::ModelInfo info;
 };
 

@@ -23,12 +23,15 @@ const model::ModelConfig& medium() {
 }
 constexpr Index kWords = 3000, kSequences = 4, kTime = 128;
 
-MemoryPlan plan_of(kernels::ArraySet arrays, std::uint64_t valid_tokens) {
+MemoryPlan plan_of(kernels::ArraySet arrays, const ValidationText& valid) {
   ModelBench bench(medium(), kWords, 1, arrays);
   const auto state = bench.model.state(kSequences, kTime, true);
   const auto batch = token_batch(kSequences, kTime, kWords, 1);
   bench.model.forward(batch.inputs, batch.targets, *state);
-  return plan_memory(bench.model, *state, valid_tokens);
+  return plan_memory(bench.model, *state, valid);
+}
+MemoryPlan plan_of(kernels::ArraySet arrays, std::uint64_t valid_tokens) {
+  return plan_of(arrays, {.tokens = valid_tokens});
 }
 
 TEST_CASE("plan_memory: arrays of the parameters, each where it is kept", "[train]") {
@@ -66,6 +69,20 @@ TEST_CASE("plan_memory: activations, softmax and the evaluation beside them", "[
   CHECK(plan.total() == plan.values + plan.gradients + plan.states + plan.activations +
                             plan.softmax + plan.evaluation + plan.rest);
   CHECK(plan.rest > 1e6);
+}
+
+TEST_CASE("plan_memory: lines share a window, long ones are streams beside it", "[train]") {
+  const auto bytes = [](text::Mode mode, std::uint64_t longest) {
+    constexpr std::uint64_t kTokens = 5 * eval::kWindow;
+    return plan_of(testing::kTrainingArrays,
+                   {.mode = mode, .tokens = kTokens, .longest_line = longest})
+        .evaluation;
+  };
+  const double window = bytes(text::Mode::kStream, 1);
+  CHECK(bytes(text::Mode::kStream, 3 * eval::kWindow) == window);
+  CHECK(bytes(text::Mode::kLines, 10) == window);
+  CHECK(bytes(text::Mode::kLines, eval::kWindow) == window);
+  CHECK(bytes(text::Mode::kLines, 3 * eval::kWindow) == 2 * window);
 }
 
 TEST_CASE("steps_left: the first of the limits, less what is done", "[train]") {

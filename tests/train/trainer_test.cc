@@ -140,8 +140,8 @@ Trainer timed_trainer(Fixture& it, const TrainState& state, TinyRun::Stop out_of
                   .model = *it.model,
                   .batches = *it.run.batches,
                   .batch_size = it.run.config.data.batch_size,
-                  .tokens_per_sample = it.run.config.data.tokens_per_sample,
                   .valid = it.run.text->valid,
+                  .mode = it.run.config.data.mode,
                   .permutation = it.run.text->permutation,
                   .end_of_line = it.run.text->tokenizer->end_of_line(),
                   .info = it.run.info,
@@ -533,7 +533,8 @@ TEST_CASE("Trainer: the averages validate, are the best model, and what a checkp
     eval::Totals totals;
     REQUIRE(eval::evaluate(
         network, it.run.text->permutation, it.run.text->tokenizer->end_of_line(),
-        it.run.text->valid, [](std::uint64_t, std::uint64_t) { return true; }, totals));
+        text::Mode::kStream, it.run.text->valid, [](std::uint64_t, std::uint64_t) { return true; },
+        totals));
     CHECK(eval::nats_per_token(totals) == trainer.state().best_loss);
   }
   CHECK(best.hash() == last.hash());

@@ -2,10 +2,8 @@
 
 #include <cstdint>
 #include <functional>
-#include <string>
-#include <vector>
 
-#include "sluice/model/stream.h"
+#include "sluice/model/gated_conv_lm.h"
 #include "sluice/text/corpus.h"
 #include "sluice/text/permutation.h"
 #include "sluice/text/token_file.h"
@@ -36,40 +34,20 @@ double bits_per_byte(const Totals& totals);      // nats / (bytes ln 2)
 double bits_per_char(const Totals& totals);      // nats / (chars ln 2)
 double perplexity_excl_oov(const Totals& totals);
 
-// Scores a stream of tokens exactly (model/stream.h), in bounded memory.
-class Evaluator {
- public:
-  Evaluator(const model::GatedConvLm& model, const text::Permutation& permutation, int end_of_line);
-  // Tokenizer ids; oov as in text::Encoding, empty: none.
-  void add(const std::vector<int>& ids, const std::vector<bool>& oov);
-  Totals finish();
-
- private:
-  void flush();
-
-  model::Stream stream_;
-  const text::Permutation& permutation_;
-  int previous_;
-  std::vector<int> inputs_, targets_;
-  std::vector<bool> oov_;
-  std::vector<double> nats_;
-  Totals totals_;
-};
-
 // Called now and then with the tokens, and where the text is read the bytes of its files (packed as
 // they may be), behind us; false stops the evaluation of a token file.
 using Progress = std::function<bool(std::uint64_t tokens, std::uint64_t bytes)>;
 
-// A whole token file; oov_nats is not known (NaN) where oov > 0. Returns false when `progress`
-// stopped it, `totals` then as it was.
+// A whole token file, as one stream or each line alone (eval/evaluator.h); oov_nats is not known
+// (NaN) where oov > 0. Returns false when `progress` stopped it, `totals` then as it was.
 bool evaluate(const model::GatedConvLm& model, const text::Permutation& permutation,
-              int end_of_line, const text::TokenFile& tokens, const Progress& progress,
-              Totals& totals);
+              int end_of_line, text::Mode mode, const text::TokenFile& tokens,
+              const Progress& progress, Totals& totals);
 
 // Files as one corpus in the order given, "-" being standard input. Errors as read_corpus and
 // check_carries_bytes().
 Totals evaluate(const model::GatedConvLm& model, const text::Permutation& permutation,
-                const text::Tokenizer& tokenizer, const text::Corpus& corpus,
+                const text::Tokenizer& tokenizer, text::Mode mode, const text::Corpus& corpus,
                 const Progress& progress);
 
 }  // namespace sluice::eval

@@ -63,6 +63,9 @@ class Activations {
 
   bool written = false;
 
+ protected:
+  void set_map(const RowMap& map) { map_ = map; }
+
  private:
   RowMap map_;
   const Selection* selection_ = nullptr;

@@ -38,6 +38,9 @@ class Backend {
                                                    Form form) = 0;
   virtual std::unique_ptr<Activations> activations(const Selection& selection, Index channels,
                                                    Form form) = 0;
+  // Lays out another batch in the same memory, of no more rows and tokens than it was made for,
+  // with as many context rows, which are then zero. Not of a selection: it follows its source.
+  virtual void reshape(Activations& x, const RowMap& map) = 0;
   virtual std::unique_ptr<Weights> weights(const ConvShape& shape, const Slices& v, const Slices* g,
                                            const Slices* b) = 0;
   virtual std::unique_ptr<Weights> table(const TableShape& shape, const Slices& v, const Slices* g,

@@ -50,6 +50,8 @@ class GatedConvLm {
   // One batch in flight: memory for B x T tokens, and the wiring of its junctions.
   class State {
    public:
+    // For the batches to come, of no more tokens, rows of context included; clears the context.
+    void reshape(Index sequences, Index time);
     // Dropout of this step: masks are keyed by (seed, step, place, sequence in the step, t,
     // channel).
     void set_dropout(std::uint64_t seed, std::uint64_t step, std::uint64_t first_sequence);

@@ -10,17 +10,20 @@
 namespace sluice::nn {
 
 // Memory of one batch in flight: every activation, saved value and gradient that forward and
-// backward pass between kernels. Laid out once for a RowMap; nothing in it grows afterwards.
+// backward pass between kernels. Laid out for a RowMap; nothing in it grows afterwards.
 class Workspace {
  public:
   // For evaluation, leave out what only backward needs.
   Workspace(kernels::Backend& backend, const kernels::RowMap& map, bool training)
-      : backend_(backend), map_(map), training_(training) {}
+      : backend_(backend), map_(map), most_(map), training_(training) {}
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;
 
   kernels::Backend& backend() const { return backend_; }
   const kernels::RowMap& map() const { return map_; }
+  // Another batch in the same memory: no more rows and tokens than it was made for, the context as
+  // wide, and zero.
+  void reshape(const kernels::RowMap& map);
   bool training() const { return training_; }
 
   kernels::Activations* stream(Index channels) { return make(channels, kernels::Form::kStream); }
@@ -46,7 +49,7 @@ class Workspace {
   void reserve(double numbers);
 
   kernels::Backend& backend_;
-  kernels::RowMap map_;
+  kernels::RowMap map_, most_;
   bool training_;
   double bytes_ = 0;
   std::vector<std::unique_ptr<kernels::Activations>> all_;

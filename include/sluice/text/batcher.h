@@ -6,6 +6,7 @@
 
 #include "sluice/base/real.h"
 #include "sluice/text/permutation.h"
+#include "sluice/text/text_config.h"
 #include "sluice/text/token_file.h"
 
 namespace sluice::text {
@@ -17,22 +18,20 @@ struct Batch {
   Index scored = 0;                  // targets that are not -1
 };
 
-// Stream mode (DESIGN 5): in epoch e the token stream is cut into windows of T targets starting at
-// a drawn offset o(e) in [0, T) (a first window of o(e) targets is then partial); inputs are the
-// targets shifted by one, </s> before the first token. Partial windows are padded and masked. The
-// windows of an epoch come in a seeded permutation; epochs are concatenated, so that no batch is
-// short; offsets are drawn such that all epochs have equally many windows, and what sample n is
-// depends on n alone: a seek costs one division.
-class StreamBatcher {
+// What the batches of a run are: a function of the text, the seed and a number. Samples are
+// numbered over the concatenated epochs, which are all equally long, so that a seek costs one
+// division.
+class Batcher {
  public:
-  // `end_of_line` is the tokenizer id of </s>; `permutation` must outlive the batcher. Error
-  // kBadData when the corpus is shorter than one window (naming tokens found and needed) or encoded
-  // with a vocabulary of another size.
-  StreamBatcher(TokenFile tokens, const Permutation& permutation, int end_of_line,
-                Index tokens_per_sample, Index batch_size, std::uint64_t seed);
-
+  virtual ~Batcher() = default;
   // Fills the batch with the samples [first, first + batch_size). Errors as TokenFile::read.
-  void load(std::uint64_t first_sample, Batch& batch) const;
+  virtual void load(std::uint64_t first_sample, Batch& batch) const = 0;
+  // A batch as large as any: for what memory and time are measured on.
+  virtual void load_largest(Batch& batch) const = 0;
+
+  // Positions of a sequence, padding included: the most in a batch, and the mean over an epoch.
+  Index longest() const { return longest_; }
+  double mean_length() const { return mean_length_; }
 
   // Where sample n falls.
   struct Position {
@@ -42,14 +41,53 @@ class StreamBatcher {
   };
   Position locate(std::uint64_t sample) const;
   // Sample with which epoch e starts.
-  std::uint64_t epoch_start(std::uint64_t epoch) const;
+  std::uint64_t epoch_start(std::uint64_t epoch) const { return epoch * samples_in_epoch_; }
+
+ protected:
+  // `end_of_line` is the tokenizer id of </s>; `permutation` must outlive the batcher. Error
+  // kBadData when the text was encoded with a vocabulary of another size.
+  Batcher(TokenFile tokens, const Permutation& permutation, int end_of_line, Index batch_size);
+  void set_epoch(std::uint64_t samples, Index longest, double mean_length);
+
+  const TokenFile& tokens() const { return tokens_; }
+  Index batch_size() const { return batch_size_; }
+  // Lays out batch_size sequences of nothing but padding, inputs </s>.
+  void clear(Index time, Batch& batch) const;
+  // Sequence b: targets [begin, end) of the text, inputs those one before, </s> before the first.
+  void fill(Index b, std::uint64_t begin, std::uint64_t end, Batch& batch) const;
 
  private:
   TokenFile tokens_;
   const Permutation* permutation_;
   int end_of_line_;
-  Index time_, batch_size_;
-  std::uint64_t seed_, samples_in_epoch_ = 0;
+  Index batch_size_, longest_ = 0;
+  double mean_length_ = 0;
+  std::uint64_t samples_in_epoch_ = 0;
 };
+
+// Stream mode (DESIGN 5): in epoch e the token stream is cut into windows of T targets starting at
+// a drawn offset o(e) in [0, T) (a first window of o(e) targets is then partial); inputs are the
+// targets shifted by one, </s> before the first token. Partial windows are padded and masked. The
+// windows of an epoch come in a seeded permutation; epochs are concatenated, so that no batch is
+// short; offsets are drawn such that all epochs have equally many windows, and what sample n is
+// depends on n alone.
+class StreamBatcher : public Batcher {
+ public:
+  // Error kBadData as Batcher, and when the corpus is shorter than one window (naming tokens found
+  // and needed).
+  StreamBatcher(TokenFile tokens, const Permutation& permutation, int end_of_line,
+                Index tokens_per_sample, Index batch_size, std::uint64_t seed);
+  void load(std::uint64_t first_sample, Batch& batch) const override;
+  void load_largest(Batch& batch) const override { load(0, batch); }
+
+ private:
+  Index time_;
+  std::uint64_t seed_;
+};
+
+// By mode: StreamBatcher or LinesBatcher (text/lines_batcher.h). Errors as theirs.
+std::unique_ptr<Batcher> make_batcher(const DataConfig& data, TokenFile tokens,
+                                      const Permutation& permutation, int end_of_line,
+                                      std::uint64_t seed);
 
 }  // namespace sluice::text

@@ -68,7 +68,7 @@ struct DataConfig {
     visit("mode", self.mode, Range{},
           "stream: one running text, cut into windows; lines: each line for itself");
     visit("tokens_per_sample", self.tokens_per_sample, Range{.min = 1, .max = 1 << 20},
-          "T: targets in a window");
+          "T: targets in a window; lines: longer ones come in pieces of T");
     visit("batch_size", self.batch_size, Range{.min = 1, .max = 1 << 20},
           "B: sequences in a micro-batch");
     visit("unk_in_text", self.unk_in_text, Range{},

@@ -33,9 +33,13 @@ class TokenFile {
   // Error kNoInput, kBadData: whatever does not fit together is refused before use.
   explicit TokenFile(const std::string& path);
 
+  const std::string& path() const;
   std::uint64_t size() const;  // tokens, </s> of every line included
   // Copies ids [begin, begin + out.size()); Error kBadData for an id outside the vocabulary.
   void read(std::uint64_t begin, std::span<int> out) const;
+
+  // Positions of the first ids of the lines from `first_line` on; there are counts().lines.
+  void read_line_starts(std::uint64_t first_line, std::span<std::uint64_t> out) const;
 
   const std::string& path() const;
   // Of all files together, and of each in the order of the corpus; their names are not kept.

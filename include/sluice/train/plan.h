@@ -20,17 +20,23 @@ struct MemoryPlan {
   double rest = 0;
   double total() const;
 };
+// The text that validates, and how.
+struct ValidationText {
+  text::Mode mode = text::Mode::kStream;
+  std::uint64_t tokens = 0, longest_line = 0;
+};
 // To be asked after a forward pass on `batch`, before the first validation.
 MemoryPlan plan_memory(const model::GatedConvLm& network, const model::GatedConvLm::State& batch,
-                       std::uint64_t valid_tokens);
+                       const ValidationText& valid);
 
 // Steps until max_steps or max_epochs ends the run; infinite when only time does. last_sample: with
 // which max_epochs ends.
 double steps_left(const TrainConfig& config, const TrainState& state, std::uint64_t last_sample,
                   Index samples_per_step);
-// Seconds of one forward pass on the batch that begins with `sample`, once its memory is in use.
-double time_forward(const model::GatedConvLm& network, const text::StreamBatcher& batches,
-                    std::uint64_t sample, text::Batch& batch, model::GatedConvLm::State& memory);
+// Seconds of one forward pass on a batch of mean length, once the memory of the largest is in use;
+// that one is left in `batch` and `memory`.
+double time_forward(const model::GatedConvLm& network, const text::Batcher& batches,
+                    text::Batch& batch, model::GatedConvLm::State& memory);
 // Seconds of so many steps with their validations, each as long as `valid_batches` forward passes.
 double seconds_of(const TrainConfig& config, double steps, double forward, double valid_batches);
 // The rest of a run, up to the first of its limits.

@@ -22,9 +22,10 @@ struct Run {
   const optim::OptimizerConfig& optimizer;
   const optim::ScheduleConfig& schedule;
   model::GatedConvLm& model;
-  const text::StreamBatcher& batches;
-  Index batch_size, tokens_per_sample;
+  const text::Batcher& batches;
+  Index batch_size;
   const text::TokenFile& valid;
+  text::Mode mode;  // how it is scored
   const text::Permutation& permutation;
   int end_of_line;
   const ModelInfo& info;

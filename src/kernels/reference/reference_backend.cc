@@ -31,6 +31,16 @@ RowActivations::RowActivations(const RowMap& map, Index channels, Form form)
 RowActivations::RowActivations(const Selection& selection, Index channels, Form form)
     : Activations(selection, channels, form), data_(selection.source.tokens() * channels) {}
 
+void RowActivations::reshape(const RowMap& map) {
+  assert(selection() == nullptr && map.context == this->map().context);
+  assert((map.sequences * (map.context + map.time) + map.context) * width() <= data_.size());
+  set_map(map);
+  // Those behind the last sequence too.
+  for (Index sequence = 0; sequence <= map.sequences; ++sequence) {
+    std::fill_n(base() + sequence * pitch() * width(), map.context * width(), Real(0));
+  }
+}
+
 ProductWeights::ProductWeights(const ConvShape& conv, const Slices& value, const Slices* gain,
                                const Slices* bias)
     : Weights(value, gain, bias), shape(conv) {
@@ -50,6 +60,8 @@ std::unique_ptr<Activations> ReferenceBackend::activations(const Selection& sele
                                                            Index channels, Form form) {
   return std::make_unique<RowActivations>(selection, channels, form);
 }
+
+void ReferenceBackend::reshape(Activations& x, const RowMap& map) { rows_of(x).reshape(map); }
 
 std::unique_ptr<Weights> ReferenceBackend::weights(const ConvShape& shape, const Slices& v,
                                                    const Slices* g, const Slices* b) {

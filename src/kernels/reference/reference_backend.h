@@ -46,6 +46,7 @@ class RowActivations : public Activations {
  public:
   RowActivations(const RowMap& map, Index channels, Form form);
   RowActivations(const Selection& selection, Index channels, Form form);
+  void reshape(const RowMap& map);
   Index width() const { return channels(); }
   Index pitch() const { return map().context + map().time; }  // rows of one sequence
   // Rows from the first token of the first sequence to the last token of the last one; context rows
@@ -168,6 +169,7 @@ class ReferenceBackend : public Backend {
   std::unique_ptr<Activations> activations(const RowMap& map, Index channels, Form form) override;
   std::unique_ptr<Activations> activations(const Selection& selection, Index channels,
                                            Form form) override;
+  void reshape(Activations& x, const RowMap& map) override;
   std::unique_ptr<Weights> weights(const ConvShape& shape, const Slices& v, const Slices* g,
                                    const Slices* b) override;
   std::unique_ptr<Weights> table(const TableShape& shape, const Slices& v, const Slices* g,
