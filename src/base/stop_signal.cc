@@ -19,6 +19,12 @@ void on_signal(int number) {
   if (insists && interrupted_once.exchange(true)) ::_exit(128 + number);
 }
 
+std::atomic<bool> interrupt_raised{false};
+
+void on_interrupt(int number) {
+  if (interrupt_raised.exchange(true)) ::_exit(128 + number);
+}
+
 void handle(int number, void (*handler)(int)) {
   struct sigaction action {};
   action.sa_handler = handler;
@@ -56,6 +62,16 @@ DelayedSignals::DelayedSignals() {
 }
 
 DelayedSignals::~DelayedSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+InterruptFlag::InterruptFlag() {
+  interrupt_raised.store(false);
+  sigaction(SIGINT, nullptr, &before_);
+  if (before_.sa_handler != SIG_IGN) handle(SIGINT, on_interrupt);
+}
+
+InterruptFlag::~InterruptFlag() { sigaction(SIGINT, &before_, nullptr); }
+
+bool InterruptFlag::raised() const { return interrupt_raised.load(); }
 
 void ignore_pipe_and_file_size_signals() {
   handle(SIGPIPE, SIG_IGN);

@@ -1,9 +1,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
-#include <algorithm>
-#include <chrono>
-#include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -11,11 +9,12 @@
 
 #include "sluice/base/file.h"
 #include "sluice/config/open_model.h"
-#include "sluice/model/sampler.h"
-#include "sluice/model/stream.h"
-#include "sluice/text/text_stream.h"
+#include "sluice/eval/beam_search.h"
+#include "sluice/eval/generation.h"
+#include "sluice/text/prompt.h"
 #include "sluice/text/utf8.h"
 #include "src/cli/commands.h"
+#include "src/cli/interactive.h"
 #include "src/cli/model_arguments.h"
 #include "src/cli/options.h"
 #include "src/cli/output.h"
@@ -28,126 +27,285 @@ constexpr std::uint64_t kMaxPromptBytes = std::uint64_t{1} << 28;
 
 struct GenerateArguments {
   ModelArguments model;
-  std::optional<std::string> prompt, prompt_file;
+  std::optional<std::string> prompt, prompt_file, prompts;
+  bool interactive = false;
   Index max_tokens = 200;
-  model::SamplerOptions sampling;
-  std::optional<Index> seed;
+  std::vector<std::string> stop;
+  // What only drawing words has a use for.
+  std::optional<Index> samples, top_k, repeat_window, seed;
+  std::optional<double> temperature, top_p, min_p, repeat_penalty;
+  std::optional<Index> beam;
   bool echo = false, json = false;
 };
 
-std::string read_prompt(const GenerateArguments& arguments) {
-  if (arguments.prompt && arguments.prompt_file) {
-    throw Error(ExitCode::kUsage, "--prompt and --prompt-file: expected one of them, found both");
+using Given = std::pair<const char*, bool>;
+
+// Error kUsage when more than one of them is given.
+void require_one_of(std::initializer_list<Given> options) {
+  const char* first = nullptr;
+  for (const auto& [name, given] : options) {
+    if (given && first != nullptr) {
+      throw Error(ExitCode::kUsage, "{} and {}: expected one of them, found both", first, name);
+    }
+    if (given) first = name;
   }
-  if (!arguments.prompt_file) return arguments.prompt.value_or("");
-  return *arguments.prompt_file == "-" ? read_standard_input(kMaxPromptBytes)
-                                       : read_whole_file(*arguments.prompt_file, kMaxPromptBytes);
 }
 
-// The prompt as tokenizer ids; LF is </s>. A character the model has never seen is an error, an
-// unknown word is <unk>, as in the text that word models are trained on.
-std::vector<int> encode_prompt(const std::string& prompt, const text::Tokenizer& tokenizer) {
-  if (const auto bad = text::find_invalid_utf8(prompt)) {
-    throw Error(ExitCode::kBadData, "prompt: offset {}: not UTF-8", *bad);
+void refuse_with(const char* mode, std::initializer_list<Given> options) {
+  for (const auto& [name, given] : options) {
+    if (given) throw Error(ExitCode::kUsage, "{}: has no use for {}", mode, name);
   }
-  text::Encoding encoding;
-  for (std::size_t begin = 0; begin <= prompt.size();) {
-    const std::size_t end = std::min(prompt.find('\n', begin), prompt.size());
-    tokenizer.encode(std::string_view(prompt).substr(begin, end - begin), encoding);
-    if (end < prompt.size()) {
-      encoding.ids.push_back(tokenizer.end_of_line());
-      encoding.oov.push_back(false);
+}
+
+void check(const GenerateArguments& a) {
+  require_one_of({{"--prompt", a.prompt.has_value()},
+                  {"--prompt-file", a.prompt_file.has_value()},
+                  {"--prompts", a.prompts.has_value()},
+                  {"--interactive", a.interactive}});
+  if (a.beam) {
+    refuse_with("--beam", {{"--temperature", a.temperature.has_value()},
+                           {"--top-k", a.top_k.has_value()},
+                           {"--top-p", a.top_p.has_value()},
+                           {"--min-p", a.min_p.has_value()},
+                           {"--repeat-penalty", a.repeat_penalty.has_value()},
+                           {"--repeat-window", a.repeat_window.has_value()},
+                           {"--num-samples", a.samples.has_value()},
+                           {"--seed", a.seed.has_value()}});
+  }
+  if (a.interactive) {
+    refuse_with("--interactive", {{"--beam", a.beam.has_value()},
+                                  {"--num-samples", a.samples.has_value()},
+                                  {"--echo", a.echo},
+                                  {"--json", a.json}});
+  }
+  if (a.repeat_window && !a.repeat_penalty) {
+    throw Error(ExitCode::kUsage, "--repeat-window: has no effect without --repeat-penalty");
+  }
+  for (const std::string& stop : a.stop) {
+    if (stop.empty() || text::find_invalid_utf8(stop)) {
+      throw Error(ExitCode::kUsage, "--stop: expected text, found {}",
+                  stop.empty() ? "an empty string" : "bytes that are not UTF-8");
     }
+  }
+}
+
+std::string read_prompt_file(const std::string& path) {
+  return path == "-" ? read_standard_input(kMaxPromptBytes)
+                     : read_whole_file(path, kMaxPromptBytes);
+}
+
+std::vector<std::string> read_prompts(const GenerateArguments& arguments) {
+  if (arguments.prompt_file) return {read_prompt_file(*arguments.prompt_file)};
+  if (!arguments.prompts) return {arguments.prompt.value_or("")};
+  const std::string all = read_prompt_file(*arguments.prompts);
+  std::vector<std::string> lines;
+  for (std::size_t begin = 0; begin < all.size();) {
+    const std::size_t end = std::min(all.find('\n', begin), all.size());
+    lines.push_back(all.substr(begin, end - begin));
     begin = end + 1;
   }
-  std::size_t unknown = 0;
-  for (std::size_t i = 0, offset = 0; i < encoding.ids.size(); ++i) {
-    unknown += encoding.oov[i];
-    if (tokenizer.type() != text::TokenizerType::kChar) continue;
-    const std::size_t length = text::utf8_length(std::string_view(prompt).substr(offset));
-    if (encoding.oov[i]) {
-      throw Error(ExitCode::kBadData,
-                  "prompt: offset {}: \"{}\" is not among the {} characters that the model knows",
-                  offset, prompt.substr(offset, length), tokenizer.size() - 2);
-    }
-    offset += length;
+  if (lines.empty()) {
+    throw Error(ExitCode::kBadData, "{}: no prompts (expected one a line, found nothing)",
+                *arguments.prompts == "-" ? "standard input" : *arguments.prompts);
   }
-  if (unknown > 0) spdlog::warn("{} words of the prompt are unknown and read as <unk>", unknown);
-  return encoding.ids;
+  return lines;
 }
 
-struct Sample {
-  std::string text;
-  Index tokens = 0;
-  double logprob = 0;
+// All of them before anything is written: a bad one must not come up hours later.
+void check_prompts(const std::vector<std::string>& prompts, bool many,
+                   const text::Tokenizer& tokenizer) {
+  std::size_t unknown = 0;
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    const std::string source = many ? fmt::format("prompt {}", i + 1) : "prompt";
+    unknown += text::encode_prompt(prompts[i], tokenizer, source).unknown;
+  }
+  if (unknown > 0) {
+    spdlog::warn("{} words of the prompt{} are unknown and read as <unk>", unknown,
+                 many ? "s" : "");
+  }
+}
+
+model::SamplerOptions sampler_options(const GenerateArguments& a) {
+  model::SamplerOptions options;
+  options.temperature = a.temperature.value_or(options.temperature);
+  options.top_k = a.top_k.value_or(options.top_k);
+  options.top_p = a.top_p.value_or(options.top_p);
+  options.min_p = a.min_p.value_or(options.min_p);
+  options.repeat_penalty = a.repeat_penalty.value_or(options.repeat_penalty);
+  options.repeat_window = a.repeat_window.value_or(options.repeat_window);
+  options.seed = a.seed ? static_cast<std::uint64_t>(*a.seed) : std::random_device{}();
+  return options;
+}
+
+const char* name_of(eval::FinishReason reason) {
+  switch (reason) {
+    case eval::FinishReason::kStop:
+      return "stop";
+    case eval::FinishReason::kEnd:
+      return "end";
+    default:
+      return "length";
+  }
+}
+
+// Continuations on stdout.
+class Printer {
+ public:
+  Printer(const GenerateArguments& arguments, const std::vector<std::string>& prompts, Output& out)
+      : arguments_(arguments),
+        prompts_(prompts),
+        samples_(arguments.samples.value_or(1)),
+        marked_(arguments.prompts.has_value() || samples_ > 1),
+        out_(out) {}
+
+  // One text alone is written as it comes.
+  bool streams() const { return !arguments_.json && !marked_ && !arguments_.beam; }
+
+  void show_piece(std::string_view piece) {
+    if (!streams()) return;
+    begin_text(0);
+    out_.write(piece);
+    out_.flush();
+  }
+
+  void show_sample(Index number, const eval::Sample& sample) {
+    if (arguments_.json) {
+      out_.write(to_json(number, sample) + "\n");
+    } else {
+      begin_text(number);
+      out_.write(streams() ? "\n" : sample.text + "\n");
+    }
+    out_.flush();
+    begun_ = false;
+    spdlog::debug("seed {}; {} tokens in {:.2f} s", sample.seed, sample.tokens, sample.seconds);
+  }
+
+ private:
+  const std::string& prompt_of(Index number) const {
+    return prompts_[static_cast<std::size_t>(number / samples_)];
+  }
+
+  void begin_text(Index number) {
+    if (begun_) return;
+    begun_ = true;
+    if (marked_) {
+      out_.write(fmt::format("--- prompt {} sample {} ---\n", number / samples_ + 1,
+                             number % samples_ + 1));
+    }
+    if (arguments_.echo) out_.write(prompt_of(number));
+  }
+
+  std::string to_json(Index number, const eval::Sample& sample) const {
+    const std::string& prompt = prompt_of(number);
+    nlohmann::ordered_json object = {{"prompt", prompt},
+                                     {"text", arguments_.echo ? prompt + sample.text : sample.text},
+                                     {"tokens", sample.tokens},
+                                     {"logprob_nats", sample.logprob_nats},
+                                     {"finish_reason", name_of(sample.finish)},
+                                     {"seed", sample.seed},
+                                     {"seconds", sample.seconds}};
+    if (arguments_.beam) object["seed"] = nullptr;
+    return object.dump();
+  }
+
+  const GenerateArguments& arguments_;
+  const std::vector<std::string>& prompts_;
+  Index samples_;
+  bool marked_, begun_ = false;
+  Output& out_;
 };
 
-// Writes the continuation as it comes, or only collects it when `out` is null.
-Sample continue_text(const config::OpenModel& model, const std::vector<int>& prompt,
-                     const GenerateArguments& arguments, std::uint64_t seed, Output* out) {
-  const text::Tokenizer& tokenizer = *model.parts.tokenizer;
-  const text::Permutation& permutation = model.parts.permutation;
-  std::vector<int> inputs = {permutation.to_model(tokenizer.end_of_line())};
-  for (const int id : prompt) inputs.push_back(permutation.to_model(id));
-  model::Stream stream(*model.network);
-  model::SamplerOptions sampling = arguments.sampling;
-  sampling.seed = seed;
-  model::Sampler sampler(sampling);
-  text::TextStream characters;
-  std::vector<Real> log_probabilities(static_cast<std::size_t>(tokenizer.size()));
-  Sample sample;
-  const auto emit = [&](const std::string& piece) {
-    sample.text += piece;
-    if (out == nullptr || piece.empty()) return;
-    out->write(piece);
-    out->flush();
+void write_texts(const GenerateArguments& arguments, const eval::Writer& writer, Output& out) {
+  const std::vector<std::string> prompts = read_prompts(arguments);
+  check_prompts(prompts, arguments.prompts.has_value(), *writer.tokenizer);
+  const auto ids = [&](Index prompt) {
+    return text::encode_prompt(prompts[static_cast<std::size_t>(prompt)], *writer.tokenizer, "")
+        .ids;
   };
-  int previous = prompt.empty() ? -1 : prompt.back();
-  for (; sample.tokens < arguments.max_tokens; ++sample.tokens) {
-    stream.feed(inputs);
-    stream.next(log_probabilities);
-    if (!std::isfinite(*std::max_element(log_probabilities.begin(), log_probabilities.end()))) {
-      throw Error(ExitCode::kBadData, "{}: its probabilities are not finite: the run diverged",
-                  model.file.path());
+  Printer printer(arguments, prompts, out);
+  const auto count = static_cast<Index>(prompts.size());
+  if (arguments.beam) {
+    for (Index prompt = 0; prompt < count; ++prompt) {
+      printer.show_sample(prompt, eval::beam_search(writer, ids(prompt), *arguments.beam));
     }
-    const int word = sampler.draw(log_probabilities);
-    sample.logprob += static_cast<double>(log_probabilities[static_cast<std::size_t>(word)]);
-    const int id = permutation.to_tokenizer(word);
-    std::string bytes;
-    tokenizer.decode(id, previous, bytes);
-    emit(characters.add(bytes));
-    previous = id;
-    inputs = {word};
+    return;
   }
-  return sample;
+  eval::generate(
+      writer,
+      {.prompts = count,
+       .samples = arguments.samples.value_or(1),
+       .prompt = ids,
+       .sampling = sampler_options(arguments)},
+      [&](Index, std::string_view piece) { printer.show_piece(piece); },
+      [&](Index number, const eval::Sample& sample) { printer.show_sample(number, sample); });
 }
 
 ExitCode run_generate(const GenerateArguments& arguments, Output& out) {
   train::ProgressBar bar(false);
   start_logging(arguments.model.verbosity, bar);
-  const std::string prompt = read_prompt(arguments);
+  check(arguments);
   ThreadPool pool(arguments.model.thread_count());
   const auto backend = kernels::make_reference_backend(pool);
   const config::OpenModel model = config::open_model(arguments.model.path(), *backend);
-  const std::vector<int> ids = encode_prompt(prompt, *model.parts.tokenizer);
-  const std::uint64_t seed =
-      arguments.seed ? static_cast<std::uint64_t>(*arguments.seed) : std::random_device{}();
-  const auto begin = std::chrono::steady_clock::now();
-  if (arguments.echo && !arguments.json) out.write(prompt);
-  const Sample sample = continue_text(model, ids, arguments, seed, arguments.json ? nullptr : &out);
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  if (arguments.json) {
-    const nlohmann::ordered_json object = {
-        {"prompt", prompt},          {"text", arguments.echo ? prompt + sample.text : sample.text},
-        {"tokens", sample.tokens},   {"logprob_nats", sample.logprob},
-        {"finish_reason", "length"}, {"seed", seed},
-        {"seconds", seconds}};
-    out.write(object.dump());
+  const eval::Writer writer = {.model = model.network.get(),
+                               .tokenizer = model.parts.tokenizer.get(),
+                               .permutation = &model.parts.permutation,
+                               .source = model.file.path(),
+                               .lines = model.parts.config.data.mode == text::Mode::kLines,
+                               .max_tokens = arguments.max_tokens,
+                               .stop = arguments.stop};
+  if (arguments.interactive) {
+    run_interactive(writer, sampler_options(arguments), out);
+  } else {
+    write_texts(arguments, writer, out);
   }
-  out.write("\n");
-  spdlog::debug("seed {}; {} tokens in {:.2f} s", seed, sample.tokens, seconds);
   return ExitCode::kDone;
+}
+
+void add_prompt_options(CLI::App& command, GenerateArguments& a) {
+  add_option(command, "--prompt", a.prompt, "TEXT", "what the text starts with");
+  add_option(command, "--prompt-file", a.prompt_file, "FILE",
+             "the same from a file; - is standard input");
+  add_option(command, "--prompts", a.prompts, "FILE",
+             "a prompt a line, written together; each text comes after a line \"--- prompt 2 "
+             "sample 1 ---\"");
+  add_flag(command, "--interactive", a.interactive,
+           "continue every line of standard input in turn, as one text; Ctrl-C breaks off, Ctrl-D "
+           "ends");
+}
+
+void add_length_options(CLI::App& command, GenerateArguments& a) {
+  add_option(command, "-n,--max-tokens", a.max_tokens, "N", "tokens to write",
+             {.min = 0, .max = 1e12});
+  add_list(command, "--stop", a.stop, "TEXT", "end before this text; may be given several times");
+  add_option(command, "--num-samples", a.samples, "N",
+             "texts for each prompt, marked as with --prompts (default 1)", {.min = 1, .max = 1e9});
+}
+
+void add_sampling_options(CLI::App& command, GenerateArguments& a) {
+  add_option(command, "--temperature,--temp", a.temperature, "T",
+             "below 1: more of what is probable; 0: always the most probable (default 0.8)",
+             {.min = 0, .max = 1000});
+  add_option(command, "--top-k", a.top_k, "K",
+             "only among the K most probable tokens (default 0: all)", {.min = 0, .max = 1e9});
+  add_option(command, "--top-p", a.top_p, "P",
+             "only among the fewest tokens with mass P (default 1)",
+             {.min = 0, .max = 1, .above_min = true});
+  add_option(command, "--min-p", a.min_p, "P",
+             "only tokens at least P times as probable as the first (default 0)",
+             {.min = 0, .max = 1});
+  add_option(command, "--repeat-penalty", a.repeat_penalty, "R",
+             "log-probabilities of the latest tokens times R: above 1, rarer (default 1)",
+             {.min = 0, .max = 1000, .above_min = true});
+  add_option(command, "--repeat-window", a.repeat_window, "N",
+             "how many tokens that is (default 64)", {.min = 1, .max = 1e9});
+  add_option(command, "--seed", a.seed, "N",
+             "same seed, same text; sample 1 has this one, the others have their own (default: a "
+             "new one)",
+             {.min = 0, .max = 9e15});
+  add_option(command, "--beam", a.beam, "N",
+             "instead of drawing, search the most probable text among N at a time",
+             {.min = 1, .max = 1024});
 }
 
 }  // namespace
@@ -155,23 +313,12 @@ ExitCode run_generate(const GenerateArguments& arguments, Output& out) {
 Action set_up_generate(CLI::App& command) {
   auto arguments = std::make_shared<GenerateArguments>();
   add_model_arguments(command, arguments->model);
-  add_option(command, "--prompt", arguments->prompt, "TEXT", "what the text starts with");
-  add_option(command, "--prompt-file", arguments->prompt_file, "FILE",
-             "the same from a file; - is standard input");
-  add_option(command, "-n,--max-tokens", arguments->max_tokens, "N", "tokens to write",
-             {.min = 0, .max = 1e12});
-  add_option(command, "--temperature,--temp", arguments->sampling.temperature, "T",
-             "below 1: more of what is probable; 0: always the most probable",
-             {.min = 0, .max = 1000});
-  add_option(command, "--top-k", arguments->sampling.top_k, "K",
-             "only among the K most probable tokens; 0: all", {.min = 0, .max = 1e9});
-  add_option(command, "--top-p", arguments->sampling.top_p, "P",
-             "only among the fewest tokens with mass P", {.min = 0, .max = 1, .above_min = true});
-  add_option(command, "--seed", arguments->seed, "N", "same seed, same text; default: a new one",
-             {.min = 0, .max = 9e15});
+  add_prompt_options(command, *arguments);
+  add_length_options(command, *arguments);
+  add_sampling_options(command, *arguments);
   add_flag(command, "--echo", arguments->echo, "write the prompt first");
   add_flag(command, "--json", arguments->json,
-           "one object: prompt, text, tokens, logprob_nats, seed, ...");
+           "an object a line: prompt, text, tokens, logprob_nats, finish_reason, seed, seconds");
   return [arguments](Output& out) { return run_generate(*arguments, out); };
 }
 

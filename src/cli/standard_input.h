@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -16,5 +17,17 @@ void read_blocks(const std::string& file, const std::function<void(std::string_v
 
 // Whether reading it never waits for somebody to write.
 bool is_regular_input(const std::string& file);
+// Standard input line by line, each as soon as it is there. Errors as above, per line.
+class StandardInputLines {
+ public:
+  explicit StandardInputLines(std::uint64_t max_bytes) : max_bytes_(max_bytes) {}
+  // The next line without its LF, which the last one may lack; nothing at the end of the input.
+  std::optional<std::string> next();
+
+ private:
+  std::uint64_t max_bytes_;
+  std::string read_;  // and not yet returned
+  bool ended_ = false;
+};
 
 }  // namespace sluice::cli

@@ -175,13 +175,13 @@ bool is_set(const ConfigArguments& arguments, std::string_view key) {
 // For those who bring text and no CONFIG.
 Config config_for_text(const TrainArguments& arguments) {
   Config config = effective_config(arguments.config);
-  if (!arguments.train.empty()) config.data.train = arguments.train;
+  if (!arguments.text.train.empty()) config.data.train = arguments.text.train;
   if (config.data.train.empty()) return config;  // refused later, with everything else
   config.data.train = text::expand_files(config.data.train);
   const auto set = [&](std::string_view key) { return is_set(arguments.config, key); };
   config::Decided decided;
   decided.tokenizer = set("tokenizer.type") || set("tokenizer.file");
-  decided.valid = !arguments.valid.empty() || set("data.valid") || set("data.valid_fraction");
+  decided.valid = !arguments.text.valid.empty() || set("data.valid") || set("data.valid_fraction");
   decided.limit = arguments.max_time || arguments.max_steps || set("train.max_time") ||
                   set("train.max_steps") || set("train.max_epochs");
   if (set("train.max_time")) decided.time = config.train.max_time;

@@ -181,12 +181,12 @@ void GatedConvLm::State::set_dropout(std::uint64_t seed, std::uint64_t step,
   for (nn::AdaptiveSoftmax::TailCache& tail : softmax_.tails) set(tail.hidden.next, rates.tail);
 }
 
-void GatedConvLm::State::carry_context(const State& from) {
+void GatedConvLm::State::carry_context(const State& from, std::span<const Index> sources) {
   const auto& source = from.workspace_.operands();
   const auto& target = workspace_.operands();
   assert(source.size() == target.size());
   for (std::size_t i = 0; i < source.size(); ++i) {
-    workspace_.backend().carry_context(*source[i], *target[i]);
+    workspace_.backend().carry_context(*source[i], *target[i], sources);
   }
 }
 
@@ -270,8 +270,9 @@ void GatedConvLm::backward(std::span<const int> inputs, State& state,
   backend().embed_backward(*first->dz, inputs, embedding_.weights());
 }
 
-void GatedConvLm::log_probabilities(State& state, Index token, std::span<Real> out) const {
-  output_.log_probabilities(*state.output_, {&token, 1}, out, state.softmax_);
+void GatedConvLm::log_probabilities(State& state, std::span<const Index> tokens,
+                                    std::span<Real> out) const {
+  output_.log_probabilities(*state.output_, tokens, out, state.softmax_);
 }
 
 }  // namespace sluice::model

@@ -1,58 +1,128 @@
 #include "sluice/model/sampler.h"
 
+#include <Eigen/Core>
 #include <algorithm>
+#include <cassert>
 #include <cmath>
 #include <numeric>
 
 #include "sluice/base/random.h"
 
 namespace sluice::model {
+namespace {
 
-int Sampler::draw(std::span<const Real> log_probabilities) {
+using Values = Eigen::Map<Eigen::Array<Real, Eigen::Dynamic, 1>>;
+
+Values view(std::vector<Real>& values) {
+  return {values.data(), static_cast<Index>(values.size())};
+}
+
+constexpr Real kImpossible = -80;  // e^-80: no draw of 53 bits ever gets there
+
+}  // namespace
+
+void Sampler::penalise(std::span<const int> before) {
+  if (options_.repeat_penalty == 1) return;
+  const std::size_t window =
+      std::min(before.size(), static_cast<std::size_t>(options_.repeat_window));
+  std::vector<int> recent(before.end() - static_cast<std::ptrdiff_t>(window), before.end());
+  std::sort(recent.begin(), recent.end());
+  recent.erase(std::unique(recent.begin(), recent.end()), recent.end());
+  for (const int word : recent) {
+    Real& log_p = log_p_[static_cast<std::size_t>(word)];
+    log_p *= static_cast<Real>(options_.repeat_penalty);
+  }
+}
+
+void Sampler::rank(std::size_t first, std::size_t count) {
   const auto more_probable = [&](int a, int b) {
-    const Real p = log_probabilities[static_cast<std::size_t>(a)];
-    const Real q = log_probabilities[static_cast<std::size_t>(b)];
+    const Real p = log_p_[static_cast<std::size_t>(a)], q = log_p_[static_cast<std::size_t>(b)];
     return p != q ? p > q : a < b;
   };
-  ranked_.resize(log_probabilities.size());
-  std::iota(ranked_.begin(), ranked_.end(), 0);
-  if (options_.temperature == 0) {
-    return *std::min_element(ranked_.begin(), ranked_.end(), more_probable);
+  const auto at = [&](std::size_t i) {
+    return ranked_.begin() + static_cast<std::ptrdiff_t>(std::min(i, ranked_.size()));
+  };
+  std::nth_element(at(first), at(count), ranked_.end(), more_probable);
+  std::sort(at(first), at(count), more_probable);
+}
+
+// Words are ranked as they are needed: most distributions need few, and to sort a whole vocabulary
+// would cost more than the network.
+std::size_t Sampler::reach_mass(double share) {
+  const auto mass_of = [&](int word) {
+    return std::exp(static_cast<double>(log_p_[static_cast<std::size_t>(word)]));
+  };
+  double total = 0, mass = 0;
+  for (const int word : ranked_) total += mass_of(word);
+  std::size_t ranked = 0, enough = 0;
+  while (enough < ranked_.size() && (enough == 0 || mass < share * total)) {
+    if (enough == ranked) {
+      const std::size_t more = std::min(ranked_.size(), std::max<std::size_t>(64, 2 * ranked));
+      rank(ranked, more);
+      ranked = more;
+    }
+    mass += mass_of(ranked_[enough++]);
   }
-  const bool all = options_.top_k == 0 && options_.top_p >= 1;
-  std::size_t kept = ranked_.size();
-  if (options_.top_k > 0) kept = std::min(kept, static_cast<std::size_t>(options_.top_k));
-  if (!all) {
-    const auto end = ranked_.begin() + static_cast<std::ptrdiff_t>(kept);
-    std::partial_sort(ranked_.begin(), end, ranked_.end(), more_probable);
+  return enough;
+}
+
+void Sampler::keep_some() {
+  if (options_.top_k > 0) {
+    const std::size_t kept = std::min(ranked_.size(), static_cast<std::size_t>(options_.top_k));
+    rank(0, kept);
     ranked_.resize(kept);
   }
-  const auto log_p = [&](std::size_t rank) {
-    return static_cast<double>(log_probabilities[static_cast<std::size_t>(ranked_[rank])]);
-  };
-  if (options_.top_p < 1) {
-    double mass = 0, total = 0;
-    for (std::size_t i = 0; i < kept; ++i) total += std::exp(log_p(i));
-    std::size_t enough = 0;
-    while (enough < kept && (enough == 0 || mass < options_.top_p * total)) {
-      mass += std::exp(log_p(enough++));
-    }
-    ranked_.resize(kept = enough);
+  if (options_.top_p < 1) ranked_.resize(reach_mass(options_.top_p));
+  if (options_.min_p > 0) {
+    Real peak = log_p_[static_cast<std::size_t>(ranked_[0])];
+    for (const int word : ranked_) peak = std::max(peak, log_p_[static_cast<std::size_t>(word)]);
+    const double least = static_cast<double>(peak) + std::log(options_.min_p);
+    std::erase_if(ranked_, [&](int word) {
+      return static_cast<double>(log_p_[static_cast<std::size_t>(word)]) < least;
+    });
   }
-  weights_.resize(kept);
-  double peak = log_p(0), total = 0;
-  for (std::size_t i = 0; i < kept; ++i) peak = std::max(peak, log_p(i));
-  for (std::size_t i = 0; i < kept; ++i) {
-    weights_[i] = std::exp((log_p(i) - peak) / options_.temperature);
-    total += weights_[i];
+}
+
+int Sampler::pick(double uniform) {
+  weights_.resize(ranked_.size());
+  for (std::size_t i = 0; i < ranked_.size(); ++i) {
+    weights_[i] = log_p_[static_cast<std::size_t>(ranked_[i])];
   }
-  double rest = uniform_at(derive_key(options_.seed, "sample"), draws_++) * total;
-  for (std::size_t i = 0; i < kept; ++i) {
-    rest -= weights_[i];
-    if (rest < 0) return ranked_[i];
+  Values weights = view(weights_);
+  // Divided in double: a tiny temperature overflows a float.
+  const double peak = static_cast<double>(weights.maxCoeff());
+  weights = ((weights.cast<double>() - peak) / options_.temperature).cast<Real>();
+  // Eigen's exp of -infinity is a little above 0.
+  weights = (weights > kImpossible).select(weights.exp(), Real(0));
+  double total = 0;
+  for (const Real weight : weights_) total += static_cast<double>(weight);
+  double rest = uniform * total;
+  std::size_t last = 0;
+  for (std::size_t i = 0; i < weights_.size(); ++i) {
+    if (weights_[i] == 0) continue;
+    rest -= static_cast<double>(weights_[i]);
+    last = i;
+    if (rest < 0) break;
   }
-  // Rounding left a sliver behind the last word.
-  return ranked_[kept - 1];
+  // Behind the last word, rounding may have left a sliver: that is its.
+  return ranked_[last];
+}
+
+int Sampler::draw(std::span<const Real> log_probabilities, std::span<const int> before) {
+  assert(!log_probabilities.empty());
+  log_p_.assign(log_probabilities.begin(), log_probabilities.end());
+  penalise(before);
+  if (options_.temperature == 0) {
+    return static_cast<int>(std::max_element(log_p_.begin(), log_p_.end()) - log_p_.begin());
+  }
+  ranked_.resize(log_p_.size());
+  std::iota(ranked_.begin(), ranked_.end(), 0);
+  keep_some();
+  return pick(uniform_at(derive_key(options_.seed, "sample"), draws_++));
+}
+
+std::uint64_t sample_seed(std::uint64_t seed, std::uint64_t sample) {
+  return sample == 0 ? seed : derive_key(derive_key(seed, "samples"), sample) >> 12;
 }
 
 }  // namespace sluice::model

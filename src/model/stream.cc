@@ -42,6 +42,13 @@ void Stream::feed(std::span<const int> inputs) {
   }
 }
 
+void Stream::feed_prompt(std::span<const int> inputs) {
+  assert(!inputs.empty());
+  feed(inputs.first(inputs.size() - 1));
+  feed(inputs.last(1));
+  whole_ = odd_ = nullptr;
+}
+
 void Stream::next(std::span<Real> log_probabilities) const {
   assert(last_ != nullptr);
   model_.log_probabilities(*last_, last_->map().time - 1, log_probabilities);

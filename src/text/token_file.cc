@@ -202,7 +202,6 @@ void TokenFile::read(std::uint64_t begin, std::span<int> out) const {
   }
 }
 
-const std::string& TokenFile::path() const { return state_->reader.path(); }
 const std::vector<FileTokens>& TokenFile::files() const { return state_->files; }
 InvalidUtf8 TokenFile::invalid_utf8() const { return state_->header.invalid_utf8; }
 void TokenFile::read_line_starts(std::uint64_t first_line, std::span<std::uint64_t> out) const {

@@ -103,6 +103,43 @@ TEST_CASE("StopSignal: not installed, SIGTERM keeps its default action", "[base]
         }) == -SIGTERM);
 }
 
+TEST_CASE("InterruptFlag: SIGINT raises it, a second one ends the process", "[base]") {
+  CHECK(status_of_child([] {
+          const InterruptFlag flag;
+          if (flag.raised()) return 1;
+          std::raise(SIGINT);
+          return flag.raised() ? 42 : 2;
+        }) == 42);
+  CHECK(status_of_child([] {
+          const InterruptFlag flag;
+          std::raise(SIGINT);
+          std::raise(SIGINT);
+          return 42;
+        }) == 130);
+}
+
+TEST_CASE("InterruptFlag: each begins anew, and leaves SIGINT as it was", "[base]") {
+  CHECK(status_of_child([] {
+          for (int i = 0; i < 3; ++i) {
+            const InterruptFlag flag;
+            if (flag.raised()) return 1;
+            std::raise(SIGINT);
+          }
+          return 42;
+        }) == 42);
+  CHECK(status_of_child([] {
+          { const InterruptFlag flag; }
+          std::raise(SIGINT);
+          return 42;
+        }) == -SIGINT);
+  CHECK(status_of_child([] {
+          std::signal(SIGINT, SIG_IGN);
+          const InterruptFlag flag;
+          std::raise(SIGINT);
+          return flag.raised() ? 1 : 42;
+        }) == 42);
+}
+
 TEST_CASE("ignore_pipe_and_file_size_signals: both become errors of write()", "[base]") {
   CHECK(status_of_child([] {
           ignore_pipe_and_file_size_signals();

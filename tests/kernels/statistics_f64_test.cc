@@ -137,7 +137,7 @@ TEST_CASE("squared_norm: of all channels of all tokens, context rows apart", "[k
   const auto values =
       testing::normal_values(static_cast<std::size_t>(kMap.tokens() * kChannels), 3, 1);
   backend->load(*x, values);
-  backend->carry_context(*x, *x);
+  backend->carry_context(*x, *x, {});
   double sum = 0;
   for (const Real value : values) sum += value * value;
   CHECK(std::abs(backend->squared_norm(*x) - sum) < 1e-12 * sum);

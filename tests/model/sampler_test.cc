@@ -27,13 +27,9 @@ std::vector<int> draws(const SamplerOptions& options, const std::vector<double>&
   return words;
 }
 
-// Pearson's statistic of the draws against weights that need not sum to 1.
-double chi_square(const SamplerOptions& options, const std::vector<double>& probabilities,
-                  const std::vector<double>& weights) {
-  std::vector<double> found(weights.size());
-  for (const int word : draws(options, probabilities, kDraws)) {
-    ++found[static_cast<std::size_t>(word)];
-  }
+// Pearson's statistic of kDraws draws, so many of each word, against weights that need not sum
+// to 1.
+double chi_square(const std::vector<double>& found, const std::vector<double>& weights) {
   double total = 0, statistic = 0;
   for (const double weight : weights) total += weight;
   for (std::size_t i = 0; i < weights.size(); ++i) {
@@ -43,6 +39,14 @@ double chi_square(const SamplerOptions& options, const std::vector<double>& prob
                                 : 0;
   }
   return statistic;
+}
+double chi_square(const SamplerOptions& options, const std::vector<double>& probabilities,
+                  const std::vector<double>& weights) {
+  std::vector<double> found(weights.size());
+  for (const int word : draws(options, probabilities, kDraws)) {
+    ++found[static_cast<std::size_t>(word)];
+  }
+  return chi_square(found, weights);
 }
 
 std::set<int> words(const SamplerOptions& options, const std::vector<double>& probabilities) {
@@ -94,6 +98,96 @@ TEST_CASE("Sampler: top-k and top-p keep exactly their words, at the odds they h
 
 TEST_CASE("Sampler: top-p looks at the model's own distribution, not the tempered one", "[model]") {
   CHECK(words({.temperature = 100, .top_p = 0.49}, kProbabilities) == std::set{1});
+}
+
+TEST_CASE("Sampler: min-p keeps words by their odds against the most probable one", "[model]") {
+  const auto kept = [](SamplerOptions options) {
+    options.temperature = 1;
+    return words(options, kProbabilities);
+  };
+  CHECK(kept({.min_p = 1}) == std::set{1});
+  CHECK(kept({.min_p = 0.61}) == std::set{1});
+  CHECK(kept({.min_p = 0.59}) == std::set{1, 3});
+  CHECK(kept({.min_p = 0.29}) == std::set{0, 1, 3});
+  CHECK(kept({.min_p = 0.09}) == std::set{0, 1, 2, 3});
+  CHECK(kept({.top_k = 2, .min_p = 0.29}) == std::set{1, 3});
+  CHECK(kept({.top_k = 3, .min_p = 0.59}) == std::set{1, 3});
+  CHECK(kept({.top_p = 0.49, .min_p = 0.29}) == std::set{1});
+  CHECK(chi_square({.temperature = 1, .min_p = 0.29, .seed = 6}, kProbabilities,
+                   {0.15, 0.5, 0, 0.3}) < kUnlikely);
+  // Of the model's own distribution, not of the tempered one.
+  CHECK(words({.temperature = 100, .min_p = 0.61}, kProbabilities) == std::set{1});
+}
+
+TEST_CASE("Sampler: the repeat penalty is a power of the probability, for the latest words",
+          "[model]") {
+  const auto statistic = [](double penalty, const std::vector<int>& before,
+                            const std::vector<double>& weights) {
+    std::vector<double> found(weights.size());
+    Sampler sampler({.temperature = 1, .repeat_penalty = penalty, .repeat_window = 3, .seed = 9});
+    for (int i = 0; i < kDraws; ++i) {
+      ++found[static_cast<std::size_t>(sampler.draw(logs(kProbabilities), before))];
+    }
+    return chi_square(found, weights);
+  };
+  const auto power = [](double penalty, const std::set<int>& penalised) {
+    std::vector<double> weights = kProbabilities;
+    for (const int word : penalised) {
+      double& weight = weights[static_cast<std::size_t>(word)];
+      weight = std::pow(weight, penalty);
+    }
+    return weights;
+  };
+  CHECK(statistic(1.5, {}, kProbabilities) < kUnlikely);
+  CHECK(statistic(1.5, {1}, power(1.5, {1})) < kUnlikely);
+  CHECK(statistic(1.5, {1}, kProbabilities) > 400);
+  // However often; but not those before the window.
+  CHECK(statistic(1.5, {3, 1, 1, 0}, power(1.5, {0, 1})) < kUnlikely);
+  CHECK(statistic(0.5, {2, 2, 2}, power(0.5, {2})) < kUnlikely);
+}
+
+TEST_CASE("Sampler: the repeat penalty comes before everything else", "[model]") {
+  const auto drawn = [](SamplerOptions options) {
+    options.repeat_penalty = 3;  // 0.5^3 = 0.125: now behind 0.3 and 0.15
+    std::set<int> seen;
+    Sampler sampler(options);
+    for (int i = 0; i < 500; ++i) seen.insert(sampler.draw(logs(kProbabilities), {{1}}));
+    return seen;
+  };
+  CHECK(drawn({.temperature = 0}) == std::set{3});
+  CHECK(drawn({.temperature = 1, .top_k = 2}) == std::set{0, 3});
+  CHECK(drawn({.temperature = 1, .min_p = 0.45}) == std::set{0, 3});
+  // The mass of what is left: 0.3 of 0.625.
+  CHECK(drawn({.temperature = 1, .top_p = 0.47}) == std::set{3});
+  CHECK(drawn({.temperature = 1, .top_p = 0.49}) == std::set{0, 3});
+}
+
+TEST_CASE("Sampler: top-p over a large vocabulary keeps as many words as it must", "[model]") {
+  // 1000 words, p falling; word ids shuffled.
+  std::vector<double> p(1000);
+  double total = 0;
+  for (std::size_t i = 0; i < p.size(); ++i) total += p[i * 7 % 1000] = 1 / (10.0 + double(i));
+  double mass = 0;
+  std::set<int> expected;
+  for (std::size_t i = 0; mass < 0.7 * total; ++i) {
+    mass += p[i * 7 % 1000];
+    expected.insert(static_cast<int>(i * 7 % 1000));
+  }
+  for (double& value : p) value /= total;
+  REQUIRE(expected.size() > 200);
+  CHECK(words({.temperature = 1, .top_p = 0.7}, p) == expected);
+}
+
+TEST_CASE("Sampler: sample 0 of a batch has its seed, the others one of their own", "[model]") {
+  CHECK(sample_seed(7, 0) == 7);
+  std::set<std::uint64_t> seeds;
+  for (std::uint64_t seed = 0; seed < 100; ++seed) {
+    for (std::uint64_t sample = 1; sample < 100; ++sample) {
+      seeds.insert(sample_seed(seed, sample));
+      CHECK(sample_seed(seed, sample) <= std::uint64_t{1} << 52);
+    }
+  }
+  CHECK(seeds.size() == 9900);
 }
 
 TEST_CASE("Sampler: equal probabilities rank by word", "[model]") {

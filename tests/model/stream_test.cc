@@ -112,5 +112,24 @@ TEST_CASE("Stream: what is fed and what is scored share one history", "[model]")
   CHECK(largest_difference(nats, {whole.begin() + 40, whole.end()}) < 1e-5);
 }
 
+TEST_CASE("Stream: a prompt is fed as anything else", "[model]") {
+  Subject subject;
+  const std::vector<double> whole = subject.parallel();
+  for (const std::size_t length : {1u, 4u, 5u, 14u}) {
+    Stream stream(subject.model, 4);
+    stream.feed_prompt(std::span(subject.text.inputs).first(length));
+    std::vector<Real> log_probabilities(kVocabulary);
+    stream.next(log_probabilities);
+    const auto target = static_cast<std::size_t>(subject.text.targets[length - 1]);
+    CHECK(-static_cast<double>(log_probabilities[target]) ==
+          Approx(whole[length - 1]).margin(1e-5));
+    std::vector<double> nats(kLength - length);
+    stream.score(std::span(subject.text.inputs).subspan(length),
+                 std::span(subject.text.targets).subspan(length), nats);
+    CHECK(largest_difference(
+              nats, {whole.begin() + static_cast<std::ptrdiff_t>(length), whole.end()}) < 1e-5);
+  }
+}
+
 }  // namespace
 }  // namespace sluice::model

@@ -198,12 +198,14 @@ class BlockedBackend : public Backend {
     });
   }
 
-  void carry_context(const Activations& from, Activations& to) override {
+  void carry_context(const Activations& from, Activations& to,
+                     std::span<const Index> sources) override {
     const Index context = from.map().context;
-    for (Index s = 0; s < from.map().sequences; ++s) {
-      for (Index row = 0; row < context; ++row) {
+    for (Index s = 0; s < to.map().sequences; ++s) {
+      const Index origin = sources.empty() ? s : sources[static_cast<std::size_t>(s)];
+      for (Index row = 0; origin >= 0 && row < context; ++row) {
         for (Index c = 0; c < of(from).width(); ++c) {
-          of(to).at(s, row - context, c) = of(from).at(s, from.map().time + row - context, c);
+          of(to).at(s, row - context, c) = of(from).at(origin, from.map().time + row - context, c);
         }
       }
     }

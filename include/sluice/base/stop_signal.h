@@ -4,7 +4,7 @@
 
 // Signals on a training run. Commands other than `train` leave SIGINT and SIGTERM at their default
 // action, so that an interrupt ends them with 130 or 143; `average` only after a file that it is
-// writing.
+// writing, and an interactive `generate` only while it waits for a line.
 namespace sluice {
 
 // A request to stop, raised by SIGINT, SIGTERM, SIGHUP or SIGUSR1. The handler only sets a flag;
@@ -32,6 +32,21 @@ class DelayedSignals {
 
  private:
   sigset_t before_;
+};
+
+// While it lives, SIGINT raises a flag instead of ending the process: what is going on is broken
+// off, not the session. A second one before the first was seen to ends the process with 130. Where
+// SIGINT is ignored it stays so. One at a time.
+class InterruptFlag {
+ public:
+  InterruptFlag();
+  ~InterruptFlag();
+  InterruptFlag(const InterruptFlag&) = delete;
+  InterruptFlag& operator=(const InterruptFlag&) = delete;
+  bool raised() const;
+
+ private:
+  struct sigaction before_ {};
 };
 
 // A closed pipe and a file-size limit then show as errors of write(), to be reported like any

@@ -60,15 +60,20 @@ class Backend {
   virtual void embed(const Weights& table, std::span<const int> ids, Junction& out) = 0;
   virtual void embed_backward(const Activations& dz, std::span<const int> ids, Weights& table) = 0;
 
+  // Where sequences are one token long (generation), the bits of each do not depend on how many
+  // there are.
   virtual void conv_forward(const Activations& x, const Weights& weights, Junction& out) = 0;
   virtual void conv_backward_weights(const Activations& x, const Activations& dz,
                                      Weights& weights) = 0;
   virtual void conv_backward_data(const Activations& dz, const Weights& weights, Junction& below,
                                   Into into) = 0;
 
-  // Context rows for the next window: the last P rows of each sequence of `from`, context included.
-  // `to` may be `from`. clear_context: zeros, as before the first token of a stream.
-  virtual void carry_context(const Activations& from, Activations& to) = 0;
+  // Context rows for the next window: sequence i of `to` goes on from sequence sources[i] of
+  // `from`, that is, from its last P rows, context included; -1: what it has stays. Without sources
+  // each goes on from its own; then, and only then, `to` may be `from`. clear_context: zeros, as
+  // before the first token of a stream.
+  virtual void carry_context(const Activations& from, Activations& to,
+                             std::span<const Index> sources) = 0;
   virtual void clear_context(Activations& to) = 0;
 
   // out = the rows of x that out's selection names.
@@ -83,7 +88,7 @@ class Backend {
                                 std::span<const int> targets, std::span<const TableRows> words,
                                 Junction& below, Into into) = 0;
   // Log-probabilities of all words after the given tokens (numbers into those of x): out
-  // [tokens, words].
+  // [tokens, words]. The bits of a token's row do not depend on how many others are asked for.
   virtual void log_probabilities(const Activations& x, std::span<const TableRows> words,
                                  std::span<const Index> tokens, std::span<Real> out) = 0;
 

@@ -56,8 +56,9 @@ class GatedConvLm {
     // channel).
     void set_dropout(std::uint64_t seed, std::uint64_t step, std::uint64_t first_sequence);
     // Carries context from `from`, which may be this state itself, or clears it: what the next
-    // forward() finds to the left of its first token.
-    void carry_context(const State& from);
+    // forward() finds to the left of its first token. With sources, sequence i goes on from
+    // sequence sources[i] of another state, or stays as it is where that is -1.
+    void carry_context(const State& from, std::span<const Index> sources = {});
     void clear_context();
     const kernels::RowMap& map() const { return workspace_.map(); }
     // Bytes of the activations and their gradients, and of what the softmax kept in the largest
@@ -88,8 +89,12 @@ class GatedConvLm {
   std::span<const double> nats(const State& state) const { return state.nats_; }
   // Only up to hidden(): for generation.
   void forward_hidden(std::span<const int> inputs, State& state) const;
-  // Log-probabilities of all words after the given token (position b * T + t): out [V].
-  void log_probabilities(State& state, Index token, std::span<Real> out) const;
+  // Log-probabilities of all words after the given tokens (positions b * T + t), in ascending
+  // order: out [tokens, V]. One pass over the output's weights for all of them.
+  void log_probabilities(State& state, std::span<const Index> tokens, std::span<Real> out) const;
+  void log_probabilities(State& state, Index token, std::span<Real> out) const {
+    log_probabilities(state, {&token, 1}, out);
+  }
 
   // Adds the gradient of the sum of nats that forward() on the same batch returned.
   // `observe`, if any, is shown the junction behind each gated layer while it holds its dz.

@@ -19,10 +19,15 @@ class Stream {
 
   // Feeds inputs (model ids) and returns -log p of each target in nats.
   void score(std::span<const int> inputs, std::span<const int> targets, std::span<double> nats);
-  // Feeds inputs without scoring: a prompt.
+  // Feeds inputs without scoring.
   void feed(std::span<const int> inputs);
+  // The same for a whole prompt that others go on from: the last token comes by itself, and the
+  // memory of wide windows is freed.
+  void feed_prompt(std::span<const int> inputs);
   // Log-probabilities of all words after the last input: [V].
   void next(std::span<Real> log_probabilities) const;
+  // What was fed last, for a batch of texts that go on from it (model/batch_stream.h).
+  const GatedConvLm::State& last() const { return *last_; }
 
  private:
   // The state for the next `length` tokens, with the context carried over.

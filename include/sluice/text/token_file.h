@@ -41,7 +41,6 @@ class TokenFile {
   // Positions of the first ids of the lines from `first_line` on; there are counts().lines.
   void read_line_starts(std::uint64_t first_line, std::span<std::uint64_t> out) const;
 
-  const std::string& path() const;
   // Of all files together, and of each in the order of the corpus; their names are not kept.
   const CorpusCounts& counts() const;
   std::uint64_t oov() const;

@@ -1,6 +1,7 @@
 // Causal convolution as products on overlapping windows: with dilation 1 the k rows that one output
 // row reads are adjacent in memory, so the unfolded input is the input itself with a row stride of
-// one row. Dilated convolutions take one product per tap.
+// one row. Dilated convolutions take one product per tap. Sequences of one token (generation) have
+// a product of their own.
 #include <cassert>
 
 #include "reference_backend.h"
@@ -48,13 +49,75 @@ void product(const RowActivations& x, const ProductWeights& w, Index first, Inde
   }
 }
 
+constexpr Index kDepth = 8;   // inputs whose weights are read together
+constexpr Index kAlign = 16;  // rows of z start alike, so that each takes the same instructions
+
+bool is_single_tokens(const RowActivations& x) {
+  return (x.selection() != nullptr ? x.selection()->source : x.map()).time == 1;
+}
+
+// z += x [w_0; w_1; ...] for one row z, one input after the other; w_i: `pitch` apart.
+void add_inputs(const Real* x, Index inputs, const Real* w, Index pitch, Row z) {
+  const auto row = [&](Index i) { return ConstRow(w + i * pitch, z.size()); };
+  if (inputs == kDepth) {
+    z = z + x[0] * row(0) + x[1] * row(1) + x[2] * row(2) + x[3] * row(3) + x[4] * row(4) +
+        x[5] * row(5) + x[6] * row(6) + x[7] * row(7);
+    return;
+  }
+  for (Index i = 0; i < inputs; ++i) z = z + x[i] * row(i);
+}
+
+// z_r += columns [begin, begin + width) of the product, for every token. A few rows of weights are
+// used by all tokens while they are in cache, so that memory is read once whatever the batch; what
+// one token computes, and in which order, is the same in any batch.
+void single_token_product(const RowActivations& x, const ProductWeights& w, Index begin,
+                          Index width, Real* z, Index z_pitch) {
+  const ConvShape& shape = w.shape;
+  const Index columns = shape.columns(), step = x.selection() != nullptr ? 1 : x.pitch();
+  for (Index tap = 0; tap < shape.taps; ++tap) {
+    const Real* from = x.row(-(shape.taps - 1 - tap) * shape.dilation);
+    const Real* weights = w.v()[Array::kValue] + tap * shape.in * columns + begin;
+    for (Index first = 0; first < shape.in; first += kDepth) {
+      const Index inputs = std::min(kDepth, shape.in - first);
+      for (Index token = 0; token < x.tokens(); ++token) {
+        add_inputs(from + token * step * shape.in + first, inputs, weights + first * columns,
+                   columns, Row(z + token * z_pitch, width));
+      }
+    }
+  }
+}
+
 }  // namespace
+
+void ReferenceBackend::forward_single_tokens(const RowActivations& x, const ProductWeights& w,
+                                             const RowJunction& junction) {
+  const Index n = w.shape.out, tokens = x.tokens(), halves = w.shape.paired ? 2 : 1;
+  const Index part = std::max<Index>(32, ((n + 15) / 16 + kAlign - 1) / kAlign * kAlign);
+  const Chunks channels = {n, part};
+  reserve_scratch(tokens * halves * part);
+  pool_.run(channels.count(), [&](Index chunk, int worker) {
+    const Index begin = channels.begin(chunk), end = channels.end(chunk), pitch = halves * part;
+    Real* z = scratch(worker, tokens * pitch);
+    std::fill(z, z + tokens * pitch, Real(0));
+    for (Index half = 0; half < halves; ++half) {
+      single_token_product(x, w, half * n + begin, end - begin, z + half * part, pitch);
+    }
+    for (Index token = 0; token < tokens; ++token) {
+      const Index row = x.selection() != nullptr ? token : token * x.pitch();
+      junction.forward(row, begin, end, z + token * pitch, z + token * pitch + part);
+    }
+  });
+}
 
 void ReferenceBackend::conv_forward(const Activations& x, const Weights& weights, Junction& out) {
   const auto& w = static_cast<const ProductWeights&>(weights);
   const RowActivations& in = rows_of(x);
   assert(in.width() == w.shape.in && x.map().context >= w.shape.reach() && !w.stale);
   const RowJunction junction(out);
+  if (is_single_tokens(in)) {
+    forward_single_tokens(in, w, junction);
+    return junction.finish_forward();
+  }
   const Index n = w.shape.out, columns = w.shape.columns();
   const bool few = in.span() <= kFewRows;
   const Chunks rows = few ? Chunks{in.span(), in.span()} : row_chunks(in.span());

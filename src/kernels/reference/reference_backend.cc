@@ -166,16 +166,22 @@ void ReferenceBackend::gather(const Activations& x, Activations& out) {
   out.written = true;
 }
 
-void ReferenceBackend::carry_context(const Activations& from, Activations& to) {
+void ReferenceBackend::carry_context(const Activations& from, Activations& to,
+                                     std::span<const Index> sources) {
   const RowActivations& source = rows_of(from);
   const RowActivations& target = rows_of(to);
   assert(from.map().context == to.map().context && source.width() == target.width());
-  assert(from.map().sequences == to.map().sequences);
+  assert(sources.empty()
+             ? from.map().sequences == to.map().sequences
+             : to.map().sequences == static_cast<Index>(sources.size()) && &from != &to);
   const Index context = from.map().context, width = source.width();
-  for (Index sequence = 0; sequence < from.map().sequences; ++sequence) {
+  for (Index sequence = 0; sequence < to.map().sequences; ++sequence) {
+    const Index origin = sources.empty() ? sequence : sources[static_cast<std::size_t>(sequence)];
+    assert(origin >= -1 && origin < from.map().sequences);
+    if (origin < 0) continue;
     // Rows [time, time + context) of a sequence, counted from its first context row. The target
     // lies before the source when both are one array: copy forward.
-    const Real* begin = source.base() + (sequence * source.pitch() + from.map().time) * width;
+    const Real* begin = source.base() + (origin * source.pitch() + from.map().time) * width;
     Real* out = target.base() + sequence * target.pitch() * width;
     std::copy(begin, begin + context * width, out);
   }

@@ -187,7 +187,8 @@ class ReferenceBackend : public Backend {
                              Weights& weights) override;
   void conv_backward_data(const Activations& dz, const Weights& weights, Junction& below,
                           Into into) override;
-  void carry_context(const Activations& from, Activations& to) override;
+  void carry_context(const Activations& from, Activations& to,
+                     std::span<const Index> sources) override;
   void clear_context(Activations& to) override;
   void gather(const Activations& x, Activations& out) override;
   void softmax_forward(const Activations& x, std::span<const TableRows> words,
@@ -211,6 +212,8 @@ class ReferenceBackend : public Backend {
   void backward_rows(Junction& below, Into into, const RowActivations& from,
                      const RowProduct& product);
   void close_rows(Junction& below, const RowProduct& product);
+  void forward_single_tokens(const RowActivations& x, const ProductWeights& w,
+                             const RowJunction& junction);
   void refresh_product(ProductWeights& weights);
   void refresh_table(TableWeights& weights);
   double squared_norm_of(const Slices& slices, Index size);

@@ -68,6 +68,25 @@ void logits(const ConstStrided& x, const Panel& panel, Strided z) {
   z.array().rowwise() += ConstRow((*w.b())[Array::kValue] + panel.begin, panel.length);
 }
 
+constexpr Index kWordsPerPanel = 512;  // of log_probabilities()
+
+// out[i, words of the panel] for every row of x: in parts of the panel that stay in cache from row
+// to row, each row by a product of its own, whose bits do not depend on the others.
+void logits_row_by_row(const ConstStrided& x, const Panel& panel, Real* out, Index pitch) {
+  const Index fitting = 4096 / std::max<Index>(1, x.cols()) / 8 * 8;
+  const Chunks parts = {panel.length, std::max<Index>(8, fitting)};
+  for (Index part = 0; part < parts.count(); ++part) {
+    Panel words = panel;
+    words.begin += parts.begin(part);
+    words.first_word += parts.begin(part);
+    words.length = parts.length(part);
+    for (Index i = 0; i < x.rows(); ++i) {
+      logits({x.data() + i * x.cols(), 1, x.cols(), Eigen::OuterStride<>(x.cols())}, words,
+             {out + i * pitch + words.first_word, 1, words.length, Eigen::OuterStride<>(pitch)});
+    }
+  }
+}
+
 // In double: where one word has nearly all of the mass, float would drop the others. The lanes keep
 // the additions independent of each other.
 double sum_in_double(const Real* values, Index size) {
@@ -282,22 +301,30 @@ void ReferenceBackend::log_probabilities(const Activations& x, std::span<const T
     hidden.row(i) = in.rows(token / time * in.pitch() + token % time, 1);
   }
   const ConstStrided from(hidden.data(), rows, in.width(), Eigen::OuterStride<>(in.width()));
-  const std::vector<Panel> panels = cut(words, std::min<Index>(panel_width(vocabulary), 512));
-  pool_.run(static_cast<Index>(panels.size()), [&](Index index, int) {
+  const std::vector<Panel> panels = cut(words, std::min(panel_width(vocabulary), kWordsPerPanel));
+  BlockTape tape;
+  tape.resize(rows, panels, false);
+  std::vector<double> block_sum(tape.block_max.size());
+  reserve_scratch(kWordsPerPanel);
+  pool_.run(static_cast<Index>(panels.size()), [&](Index index, int worker) {
     const Panel& panel = panels[static_cast<std::size_t>(index)];
-    logits(from, panel,
-           {out.data() + panel.first_word, rows, panel.length, Eigen::OuterStride<>(vocabulary)});
-  });
-  for (Index i = 0; i < rows; ++i) {
-    Row values(out.data() + i * vocabulary, vocabulary);
-    const Real max = values.maxCoeff();
-    double sum = 0;
-    for (Index word = 0; word < vocabulary; ++word) {
-      sum += std::exp(static_cast<double>(values(word) - max));
+    logits_row_by_row(from, panel, out.data(), vocabulary);
+    for (Index i = 0; i < rows; ++i) {
+      const ConstRow values(out.data() + i * vocabulary + panel.first_word, panel.length);
+      Row exponentials(scratch(worker, kWordsPerPanel), panel.length);
+      const auto at = static_cast<std::size_t>(index * rows + i);
+      tape.block_max[at] = values.maxCoeff();
+      exponentials = (values - tape.block_max[at]).exp();
+      block_sum[at] = sum_in_double(exponentials.data(), panel.length);
     }
+  });
+  pool_.run(rows, [&](Index i, int) {
+    tape.merge(i, rows, block_sum);
+    const auto at = static_cast<std::size_t>(i);
+    Row values(out.data() + i * vocabulary, vocabulary);
     // In two steps: the sum of both would round to the last place of a large maximum.
-    values = (values - max) - static_cast<Real>(std::log(sum));
-  }
+    values = (values - tape.max[at]) - static_cast<Real>(tape.log_sum[at]);
+  });
 }
 
 }  // namespace sluice::kernels::reference

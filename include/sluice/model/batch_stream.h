@@ -1,0 +1,39 @@
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "sluice/model/stream.h"
+
+namespace sluice::model {
+
+// Texts that advance together, a token each, with one pass over the weights for all of them: what
+// Stream is for one. What comes out for a text is the same, bit for bit, whatever else is in the
+// batch, and the same as from a Stream that is fed its tokens one by one. The model must outlive
+// it.
+class BatchStream {
+ public:
+  // Where a text of the next batch comes from: a prompt that was fed to a stream, alone and in wide
+  // windows, or a sequence of the batch before. Each may go on in several, or in none.
+  struct Origin {
+    const Stream* prompt = nullptr;
+    Index sequence = 0;  // without a prompt
+  };
+
+  explicit BatchStream(const GatedConvLm& model) : model_(model) {}
+
+  // The next batch: text i goes on from origins[i] with words[i] (model ids); at least one.
+  void advance(std::span<const Origin> origins, std::span<const int> words);
+  // Texts in the batch.
+  Index size() const { return last_ == nullptr ? 0 : last_->map().sequences; }
+  // Log-probabilities of all words after the last one of each text: [size(), V].
+  void next(std::span<Real> log_probabilities);
+
+ private:
+  const GatedConvLm& model_;
+  std::unique_ptr<GatedConvLm::State> last_, spare_;
+  std::vector<Index> sources_;
+};
+
+}  // namespace sluice::model

@@ -1,0 +1,65 @@
+#include "sluice/eval/draft.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+
+#include "sluice/base/error.h"
+
+namespace sluice::eval {
+
+std::vector<int> opening_words(const Writer& writer, std::span<const int> prompt) {
+  const int end_of_line = writer.tokenizer->end_of_line();
+  if (writer.lines) {
+    const auto last = std::find(prompt.rbegin(), prompt.rend(), end_of_line);
+    prompt = prompt.last(static_cast<std::size_t>(last - prompt.rbegin()));
+  }
+  std::vector<int> words = {writer.permutation->to_model(end_of_line)};
+  for (const int id : prompt) words.push_back(writer.permutation->to_model(id));
+  return words;
+}
+
+void check_finite(const Writer& writer, std::span<const Real> log_probabilities) {
+  // One that is not finite makes them all NaN; words may be impossible, but not every one.
+  if (std::isfinite(*std::max_element(log_probabilities.begin(), log_probabilities.end()))) return;
+  throw Error(ExitCode::kBadData, "{}: its probabilities are not finite: the run diverged",
+              writer.source);
+}
+
+Draft::Draft(const Writer& writer, int previous)
+    : writer_(&writer), previous_(previous), stop_(writer.stop) {
+  if (writer.max_tokens == 0) finished_ = FinishReason::kLength;
+}
+
+std::string Draft::add(int word, double log_probability) {
+  assert(!finished_);
+  ++tokens_;
+  logprob_nats_ += log_probability;
+  const int id = writer_->permutation->to_tokenizer(word);
+  std::string certain;
+  if (writer_->lines && id == writer_->tokenizer->end_of_line()) {
+    finished_ = FinishReason::kEnd;
+  } else {
+    std::string bytes;
+    writer_->tokenizer->decode(id, previous_, bytes);
+    previous_ = id;
+    certain = stop_.add(characters_.add(bytes));
+    if (stop_.stopped()) {
+      finished_ = FinishReason::kStop;
+    } else if (tokens_ == writer_->max_tokens) {
+      finished_ = FinishReason::kLength;
+    }
+  }
+  if (finished_) certain += stop_.finish();
+  text_ += certain;
+  return certain;
+}
+
+Sample sample_of(const Draft& draft) {
+  return {.text = draft.text(),
+          .tokens = draft.tokens(),
+          .logprob_nats = draft.logprob_nats(),
+          .finish = draft.finished().value_or(FinishReason::kLength)};
+}
+
+}  // namespace sluice::eval

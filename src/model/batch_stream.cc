@@ -1,0 +1,43 @@
+#include "sluice/model/batch_stream.h"
+
+#include <cassert>
+#include <numeric>
+#include <utility>
+
+namespace sluice::model {
+
+void BatchStream::advance(std::span<const Origin> origins, std::span<const int> words) {
+  assert(!origins.empty() && origins.size() == words.size());
+  const auto size = static_cast<Index>(origins.size());
+  if (spare_ == nullptr || spare_->map().sequences != size) spare_ = model_.state(size, 1, false);
+  // One source of contexts at a time; the others' sequences are left as they are.
+  const auto carry = [&](const Stream* prompt, const GatedConvLm::State& from) {
+    sources_.assign(origins.size(), -1);
+    for (std::size_t i = 0; i < origins.size(); ++i) {
+      if (origins[i].prompt == prompt) sources_[i] = prompt != nullptr ? 0 : origins[i].sequence;
+    }
+    spare_->carry_context(from, sources_);
+  };
+  bool goes_on = false;
+  for (std::size_t i = 0; i < origins.size(); ++i) {
+    const Stream* prompt = origins[i].prompt;
+    goes_on = goes_on || prompt == nullptr;
+    // The samples of a prompt stand side by side.
+    if (prompt != nullptr && (i == 0 || origins[i - 1].prompt != prompt)) {
+      carry(prompt, prompt->last());
+    }
+  }
+  assert(!goes_on || last_ != nullptr);
+  if (goes_on) carry(nullptr, *last_);
+  std::swap(last_, spare_);
+  model_.forward_hidden(words, *last_);
+}
+
+void BatchStream::next(std::span<Real> log_probabilities) {
+  assert(last_ != nullptr);
+  std::vector<Index> tokens(static_cast<std::size_t>(size()));
+  std::iota(tokens.begin(), tokens.end(), Index{0});
+  model_.log_probabilities(*last_, tokens, log_probabilities);
+}
+
+}  // namespace sluice::model
