@@ -17,7 +17,7 @@ TEXT
 }
 
 basic=(g++ cmake ninja-build pkgconf libeigen3-dev libfmt-dev libspdlog-dev nlohmann-json3-dev
-  libcli11-dev libxxhash-dev catch2 python3)
+  libcli11-dev libxxhash-dev libsentencepiece-dev catch2 python3)
 ci=(clang-format)
 # libopenblas0-pthread: without it PyTorch's matrix products run on the reference BLAS.
 dev=(ccache clang clang-tidy valgrind strace chromium python3-numpy python3-torch
@@ -38,7 +38,7 @@ error: this is not Debian (no dpkg-query or apt-get), so nothing was installed.
 Sluice is built and tested on Debian 12. Elsewhere, install what these Debian packages hold:
   ${wanted[*]}
 (a C++20 compiler, CMake 3.25 or newer, Ninja, Eigen 3.4, fmt, spdlog, nlohmann/json 3.11,
-CLI11 2.1, xxHash; for the tests Catch2 2.13 and Python 3), then build by hand:
+CLI11 2.1, xxHash, SentencePiece 0.1.97; for the tests Catch2 2.13 and Python 3), then build by hand:
   cmake --preset release && cmake --build build/release
 TEXT
   exit 1

@@ -62,14 +62,35 @@ void warn_of_idle_output_keys(const model::OutputConfig& is, const model::Dropou
           "an output with cutoffs has no biases");
 }
 
+void warn_of_idle_tokenizer_keys(const text::TokenizerConfig& is) {
+  using text::TokenizerType;
+  const text::TokenizerConfig usual;
+  if (is.file) {
+    const std::string_view why = "the tokenizer comes from tokenizer.file";
+    warn_if(is.type != usual.type, "tokenizer.type", why);
+    warn_if(is.algorithm != usual.algorithm, "tokenizer.algorithm", why);
+    warn_if(is.vocab_size.has_value(), "tokenizer.vocab_size", why);
+    warn_if(is.min_count != usual.min_count, "tokenizer.min_count", why);
+    return;
+  }
+  const bool bytes = is.type == TokenizerType::kByte;
+  const bool pieces = is.type == TokenizerType::kSentencePiece;
+  warn_if(!pieces && is.algorithm != usual.algorithm, "tokenizer.algorithm",
+          "the tokenizer is not sentencepiece");
+  warn_if(bytes && is.vocab_size, "tokenizer.vocab_size", "bytes are always 256");
+  warn_if(bytes && is.min_count > 1, "tokenizer.min_count", "bytes are always 256");
+  warn_if(pieces && is.min_count > 1, "tokenizer.min_count",
+          "sentencepiece chooses pieces by vocab_size");
+}
+
 }  // namespace
 
 void warn_of_idle_keys(const Config& config) {
-  const text::TokenizerConfig& tokenizer = config.tokenizer;
-  const bool bytes = tokenizer.type == text::TokenizerType::kByte;
-  warn_if(bytes && tokenizer.vocab_size, "tokenizer.vocab_size", "bytes are always 256");
-  warn_if(bytes && tokenizer.min_count > 1, "tokenizer.min_count", "bytes are always 256");
-  warn_if(config.data.unk_in_text && tokenizer.type != text::TokenizerType::kWord,
+  warn_of_idle_tokenizer_keys(config.tokenizer);
+  warn_if(config.data.unk_in_text && config.tokenizer.file, "data.unk_in_text",
+          "the tokenizer comes from tokenizer.file");
+  warn_if(config.data.unk_in_text && !config.tokenizer.file &&
+              config.tokenizer.type != text::TokenizerType::kWord,
           "data.unk_in_text", "only the word tokenizer has an unknown word in the text");
   warn_if(
       !config.data.valid.empty() && config.data.valid_fraction != text::DataConfig{}.valid_fraction,

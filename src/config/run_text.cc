@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "sluice/base/error.h"
+#include "sluice/config/open_model.h"
 #include "sluice/model/cutoffs.h"
 
 namespace sluice::config {
@@ -32,8 +33,9 @@ RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& 
         100 * data.valid_fraction, valid_lines.end - valid_lines.begin, valid_lines.end));
   }
   std::unique_ptr<text::Tokenizer> tokenizer =
-      known ? std::move(known->tokenizer)
-            : text::train_tokenizer(train, train_lines, config, data.unk_in_text);
+      known         ? std::move(known->tokenizer)
+      : config.file ? text::load_tokenizer(model_path(*config.file, Which::kBest))
+                    : text::train_tokenizer(train, train_lines, config, data.unk_in_text, note);
   const auto encode = [&](const text::Corpus& corpus, text::LineRange lines) {
     return text::tokenize(corpus, lines, *tokenizer, data.cache_dir.value_or(""), progress, cache);
   };

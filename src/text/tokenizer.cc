@@ -1,10 +1,14 @@
 #include "sluice/text/tokenizer.h"
 
 #include <algorithm>
+#include <span>
 
 #include "byte_tokenizer.h"
 #include "char_tokenizer.h"
 #include "corpus_reader.h"
+#include "sentencepiece_model.h"
+#include "sentencepiece_tokenizer.h"
+#include "sentencepiece_trainer.h"
 #include "sluice/base/error.h"
 #include "sluice/base/file.h"
 #include "sluice/base/printable.h"
@@ -28,29 +32,50 @@ std::unique_ptr<Tokenizer> restore_tokenizer(std::string_view bytes, const std::
   if (first == "sluice tokenizer byte 1") return restore_byte_tokenizer(lines);
   if (first == "sluice tokenizer char 1") return restore_char_tokenizer(lines);
   if (first == "sluice tokenizer word 1") return restore_word_tokenizer(lines);
-  lines.fail("'sluice tokenizer TYPE 1', TYPE byte, char or word", "another first line");
+  if (first == "sluice tokenizer sentencepiece 1") {
+    return restore_sentencepiece_tokenizer(lines, source);
+  }
+  lines.fail("'sluice tokenizer TYPE 1', TYPE byte, char, word or sentencepiece",
+             "another first line");
 }
 
-std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
-  constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 30;
-  constexpr std::string_view kFirstWords = "sluice tokenizer ";
-  const InputFile file(path);
-  std::string start(std::min<std::uint64_t>(file.size(), kFirstWords.size()), '\0');
+namespace {
+
+constexpr std::string_view kStored = "sluice tokenizer ", kTensor = "sluice.tokenizer";
+constexpr std::uint64_t kMaxStored = std::uint64_t{4} << 30;
+
+std::string read_start(const InputFile& file, std::size_t bytes) {
+  std::string start(static_cast<std::size_t>(std::min<std::uint64_t>(bytes, file.size())), '\0');
   file.read_at(0, std::as_writable_bytes(std::span(start)));
-  if (start == kFirstWords) return restore_tokenizer(read_whole_file(path, kMaxBytes), path);
-  const formats::SafetensorsReader reader(path);
-  const formats::TensorInfo* tensor = reader.find("sluice.tokenizer");
-  if (tensor == nullptr || tensor->dtype != formats::Dtype::kU8) {
-    throw Error(ExitCode::kBadData, "{}: no tokenizer in it (expected a tensor sluice.tokenizer)",
-                printable(path));
+  return start;
+}
+
+// A safetensors file begins with the length of its header, which begins with a brace.
+bool is_safetensors(std::string_view start) { return start.size() > 8 && start[8] == '{'; }
+
+std::unique_ptr<Tokenizer> load_from_model(const std::string& path) {
+  const formats::SafetensorsReader file(path);
+  const formats::TensorInfo* stored = file.find(kTensor);
+  if (stored == nullptr) {
+    throw Error(ExitCode::kBadData, "{}: no tokenizer in it (expected a tensor {})",
+                printable(path), kTensor);
   }
-  const std::vector<std::byte> bytes = reader.read_all(*tensor);
+  const std::vector<std::byte> bytes = file.read_all(*stored);
   return restore_tokenizer({reinterpret_cast<const char*>(bytes.data()), bytes.size()},
                            path + ": tokenizer");
 }
 
+}  // namespace
+
+std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
+  const std::string start = read_start(InputFile(path), kStored.size());
+  if (start == kStored) return restore_tokenizer(read_whole_file(path, kMaxStored), path);
+  if (is_safetensors(start)) return load_from_model(path);
+  return make_sentencepiece_tokenizer(read_whole_file(path, kMaxModelBytes), path, false);
+}
+
 std::unique_ptr<TokenizerTrainer> make_tokenizer_trainer(const TokenizerConfig& config,
-                                                         bool unk_in_text) {
+                                                         bool unk_in_text, const Note& note) {
   switch (config.type) {
     case TokenizerType::kByte:
       return make_byte_trainer();
@@ -59,16 +84,16 @@ std::unique_ptr<TokenizerTrainer> make_tokenizer_trainer(const TokenizerConfig& 
     case TokenizerType::kWord:
       return make_word_trainer(config, unk_in_text);
     case TokenizerType::kSentencePiece:
-      break;
+      return make_sentencepiece_trainer(config, note);
   }
   throw Error(ExitCode::kInternal, "tokenizer type {} is not known", static_cast<int>(config.type));
 }
 
-std::unique_ptr<Tokenizer> train_tokenizer(
-    const Corpus& corpus, LineRange range, const TokenizerConfig& config, bool unk_in_text,
-    [[maybe_unused]] const std::function<void(const std::string&)>& note) {
+std::unique_ptr<Tokenizer> train_tokenizer(const Corpus& corpus, LineRange range,
+                                           const TokenizerConfig& config, bool unk_in_text,
+                                           const Note& note) {
   require_regular(corpus.files);
-  const auto trainer = make_tokenizer_trainer(config, unk_in_text);
+  const auto trainer = make_tokenizer_trainer(config, unk_in_text, note);
   std::uint64_t number = 0;
   read_corpus(corpus, [&](const LinePiece& piece) {
     if (range.contains(number)) trainer->add_line(piece.text);

@@ -60,6 +60,12 @@ std::uint64_t StoredLines::next_number(std::string_view name) {
   return static_cast<std::uint64_t>(*value);
 }
 
+std::string_view StoredLines::rest() {
+  line_start_ = offset_;
+  offset_ = bytes_.size();
+  return bytes_.substr(line_start_);
+}
+
 void StoredLines::expect_end() {
   line_start_ = offset_;
   if (bytes_left() != 0) fail("the end", fmt::format("{} more bytes", bytes_left()));

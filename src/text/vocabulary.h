@@ -53,6 +53,8 @@ class StoredLines {
   std::string_view next(std::string_view expected);
   // "NAME VALUE" with 1 <= VALUE <= kMaxVocabulary in plain decimal digits.
   std::uint64_t next_number(std::string_view name);
+  // All that is left, which need not be lines.
+  std::string_view rest();
   void expect_end();
   std::size_t bytes_left() const { return bytes_.size() - offset_; }
   // Complains about the line read last.

@@ -2,12 +2,11 @@
 
 #include <catch2/catch.hpp>
 #include <filesystem>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "sluice/base/file.h"
-#include "sluice/text/utf8.h"
+#include "tests/text/hard_texts.h"
 #include "tests/text/text_files.h"
 #include "tests/text/tokenizer_cases.h"
 
@@ -148,49 +147,9 @@ TEST_CASE("Tokenizer: no damage to stored bytes passes unseen or crashes", "[tex
 }
 
 TEST_CASE("Tokenizer: bytes and characters give every text back", "[text]") {
-  std::vector<std::string> texts = {"\r\n",
-                                    "a\rb",
-                                    std::string("a\0b\n\0", 5),
-                                    "\t",
-                                    "\v\f",
-                                    "\xc2\x85",
-                                    "\xe2\x80\xa8",
-                                    "\xc2\xa0",
-                                    "\xe2\x80\x8b",
-                                    "e\xcc\x81",
-                                    "\xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x92\xbb",
-                                    "\xe2\x80\x8f\xd7\x90",
-                                    "\xef\xbf\xbd",
-                                    "\xe2\x96\x81",
-                                    "\xe2\x96\x85",
-                                    "\xf4\x8f\xbf\xbf",
-                                    "\xee\x80\x80",
-                                    "a  b",
-                                    " a",
-                                    "a ",
-                                    "no end",
-                                    "x",
-                                    "<s>",
-                                    "</s>",
-                                    "<unk>",
-                                    "<0x41>",
-                                    "\n",
-                                    "\n\n",
-                                    "\xef\xbb\xbf"
-                                    "a\xef\xbb\xbf",
-                                    std::string(200000, 'a'),
-                                    std::string(10000, '\n')};
-  std::mt19937 random(7);
-  for (int i = 0; i < 500; ++i) {
-    std::string text;
-    for (auto length = random() % 50; length > 0; --length) {
-      // All four lengths of sequences, and line ends.
-      const char32_t below[] = {0x80, 0x800, 0xd800, 0x110000, 12};
-      const char32_t c = static_cast<char32_t>(random()) % below[random() % 5];
-      append_utf8(c >= 0xd800 && c < 0xe000 ? U'\n' : c, text);
-    }
-    texts.push_back(text);
-  }
+  std::vector<std::string> texts = hard_texts();
+  const std::vector<std::string> more = random_texts(2000);
+  texts.insert(texts.end(), more.begin(), more.end());
   const auto bytes = train(kByte, {});
   const auto trainer = make_tokenizer_trainer(kChar, false);
   for (std::string flat : texts) {
@@ -203,6 +162,7 @@ TEST_CASE("Tokenizer: bytes and characters give every text back", "[text]") {
     CHECK(round_trip(*bytes, text) == text);
     CHECK(round_trip(*chars, text) == text);
   }
+  for (const std::string& text : malformed_texts()) CHECK(round_trip(*bytes, text) == text);
 }
 
 TEST_CASE("Tokenizer: whole corpora survive bytes and characters", "[text][corpora]") {

@@ -28,8 +28,9 @@ struct RunText {
 
 // `note(text)` tells the user what was decided, `progress(done, total)` how far the encoding of a
 // text is, in bytes; neither is null.
-// `known`: the vocabulary of a model that goes on, taken as it is; else a tokenizer is trained on
-// the training lines and the permutation counted from them.
+// `known`: the vocabulary of a model that goes on, taken as it is; else the tokenizer of
+// `config.file` (a run directory: of its best model) or, without one, a tokenizer trained on the
+// training lines; the permutation is then counted from them.
 // `cache`: as for text::tokenize().
 // Errors: kUsage without training text; kNoInput and kBadData about the files.
 RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& config,

@@ -51,31 +51,36 @@ class Tokenizer {
   std::uint64_t hash() const;
 };
 
-// Error kBadData naming `source` when the bytes are not a tokenizer of ours.
+// Error kBadData naming `source` when the bytes are not a tokenizer of ours. Those of a
+// SentencePiece model are tried in a child process first (text/sentencepiece_library.h).
 std::unique_ptr<Tokenizer> restore_tokenizer(std::string_view bytes, const std::string& source);
 
-// The tokenizer in a file: one that serialise() gave, or that of a Sluice model or checkpoint.
-// Error kNoInput, kBadData.
+// From a file: a SentencePiece .model, what serialise() gave, or a Sluice model. Error kNoInput
+// when it cannot be read (a directory too, or a pipe), kBadData when it is none of these.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path);
+
+// Tells the user, in one line, what was decided on the text; may be empty.
+using Note = std::function<void(const std::string&)>;
 
 // Builds the vocabulary from lines of training text.
 class TokenizerTrainer {
  public:
   virtual ~TokenizerTrainer() = default;
   virtual void add_line(std::string_view line) = 0;
-  // Vocabulary ids: </s>, <unk>, then by descending count, ties by byte order (which is code point
-  // order). Error kBadData when nothing but </s> and <unk> is left.
+  // Ids of char and word: </s>, <unk>, then by descending count, ties by byte order (which is code
+  // point order). Error kBadData when nothing but </s> and <unk> is left, or when SentencePiece
+  // cannot make as many pieces of the text as vocab_size wants.
   virtual std::unique_ptr<Tokenizer> finish() = 0;
 };
 // unk_in_text matters to the word tokenizer alone: a literal <unk> is then the unknown word.
+// `config.file` is not looked at.
 std::unique_ptr<TokenizerTrainer> make_tokenizer_trainer(const TokenizerConfig& config,
-                                                         bool unk_in_text);
+                                                         bool unk_in_text, const Note& note = {});
 
 // Trains on the lines of `range`. Error kNoInput (missing, unreadable, or a stream: the text is
-// read again to encode it), kBadData as read_corpus and finish(), naming the corpus. `note` is told
-// what was decided on the way.
-std::unique_ptr<Tokenizer> train_tokenizer(
-    const Corpus& corpus, LineRange range, const TokenizerConfig& config, bool unk_in_text,
-    const std::function<void(const std::string&)>& note = nullptr);
+// read again to encode it), kBadData as read_corpus and finish(), naming the corpus.
+std::unique_ptr<Tokenizer> train_tokenizer(const Corpus& corpus, LineRange range,
+                                           const TokenizerConfig& config, bool unk_in_text,
+                                           const Note& note = {});
 
 }  // namespace sluice::text

@@ -1,0 +1,194 @@
+#include "src/text/sentencepiece_tokenizer.h"
+
+#include <fmt/format.h>
+
+#include <catch2/catch.hpp>
+#include <thread>
+
+#include "src/text/sentencepiece_library.h"
+#include "tests/text/hard_texts.h"
+#include "tests/text/sentencepiece_cases.h"
+
+using namespace sluice;
+using namespace sluice::text;
+using namespace sluice::text::testing;
+
+namespace {
+
+std::unique_ptr<Tokenizer> opened(const std::string& model) {
+  return make_sentencepiece_tokenizer(model, "m", false);
+}
+
+Ids library_ids(const PieceEncoder& library, std::string_view line) {
+  Ids ids;
+  library.encode(line, ids);
+  return ids;
+}
+
+}  // namespace
+
+TEST_CASE("SentencePiece: decoding gives every text back", "[text]") {
+  std::vector<std::string> texts = hard_texts();
+  for (const auto& more : {malformed_texts(), random_texts(2000)}) {
+    texts.insert(texts.end(), more.begin(), more.end());
+  }
+  texts.push_back(shakespeare(200000));
+  for (const Algorithm algorithm : {Algorithm::kUnigram, Algorithm::kBpe, Algorithm::kChar}) {
+    const Tokenizer& tokenizer = trained(algorithm);
+    CHECK(tokenizer.lossless());
+    for (const std::string& text : texts) {
+      const bool same = round_trip(tokenizer, text) == text;
+      CAPTURE(text.substr(0, 100));
+      CHECK(same);
+    }
+  }
+}
+
+TEST_CASE("SentencePiece: the vocabulary is the model's", "[text]") {
+  const Tokenizer& tokenizer = trained(Algorithm::kUnigram);
+  CHECK(tokenizer.type() == TokenizerType::kSentencePiece);
+  CHECK(tokenizer.size() == 600);
+  CHECK(tokenizer.unknown() == 0);
+  CHECK(tokenizer.end_of_line() == 1);
+  const auto names = vocabulary(tokenizer);
+  CHECK(names[0] == "<unk>");
+  CHECK(names[1] == "</s>");
+  CHECK(names[2 + 0x41] == "0x41");
+  CHECK(std::count(names.begin(), names.end(), "\xe2\x96\x81the") == 1);
+  CHECK(trained(Algorithm::kBpe).size() == 600);
+}
+
+TEST_CASE("SentencePiece: words alone give the ids of the whole line", "[text]") {
+  for (const Algorithm algorithm : {Algorithm::kUnigram, Algorithm::kBpe, Algorithm::kChar}) {
+    const Tokenizer& tokenizer = trained(algorithm);
+    const PieceEncoder library(model_of(tokenizer), "m", true);
+    std::string joined;
+    int others = 0;
+    for (const std::string& line : lines_of(shakespeare(100000))) {
+      others += encoding_of(tokenizer, line).ids != library_ids(library, line);
+      joined += line + "   ";
+    }
+    CHECK(others == 0);
+    // Longer, and the library's sums are too coarse for unigram.
+    if (algorithm == Algorithm::kUnigram) joined.resize(4000);
+    CHECK((encoding_of(tokenizer, joined).ids == library_ids(library, joined)));
+  }
+}
+
+TEST_CASE("SentencePiece: names of controls in the text are text", "[text]") {
+  std::string model = model_of(trained(Algorithm::kBpe));
+  model += piece("\xc3\xa9", kControlPiece);  // which the library finds among characters
+  for (const auto& tokenizer : {opened(model), opened(model_of(trained(Algorithm::kUnigram)))}) {
+    for (const std::string text :
+         {"</s>", "<unk>", "<s>", "<0x41>", "a</s>b <unk> <0x0A>", "\xc3\xa9"}) {
+      const Encoding encoding = encoding_of(*tokenizer, text);
+      for (std::size_t i = 0; i < encoding.ids.size(); ++i) {
+        CHECK(encoding.ids[i] != tokenizer->end_of_line());
+        CHECK((encoding.ids[i] != tokenizer->unknown() || encoding.oov[i]));
+        CHECK(encoding.ids[i] != tokenizer->size() - 1);
+        CHECK(tokenizer->describe(encoding.ids[i]) != "0x0a");
+      }
+    }
+  }
+}
+
+TEST_CASE("SentencePiece: a foreign model that loses text says so", "[text]") {
+  const auto tokenizer = opened(foreign_model({}));
+  CHECK_FALSE(tokenizer->lossless());
+  CHECK(tokenizer->end_of_line() == 2);
+  CHECK(tokenizer->size() == 400);
+  CHECK(round_trip(*tokenizer, "The  king.\nMy \xef\xac\x81sh") == "The king.\nMy fish");
+  // What it does not know is out of vocabulary, a run of it once, as in the library.
+  const Encoding unknown = encoding_of(*tokenizer, "king \xe6\xbc\xa2\xe5\xad\x97 king");
+  CHECK(std::count(unknown.oov.begin(), unknown.oov.end(), true) == 1);
+  CHECK(std::count(unknown.ids.begin(), unknown.ids.end(), tokenizer->unknown()) == 1);
+  const Encoding malformed = encoding_of(*tokenizer, std::string_view("a\xff\0b", 4));
+  CHECK(std::count(malformed.oov.begin(), malformed.oov.end(), true) == 2);
+  for (const auto& with : std::vector<std::unordered_map<std::string, std::string>>{
+           {{"normalization_rule_name", "identity"},
+            {"byte_fallback", "true"},
+            {"vocab_size", "600"}},
+           {{"normalization_rule_name", "identity"}, {"add_dummy_prefix", "false"}},
+           {{"add_dummy_prefix", "false"}, {"remove_extra_whitespaces", "false"}}}) {
+    CHECK_FALSE(opened(foreign_model(with))->lossless());
+  }
+}
+
+TEST_CASE("SentencePiece: foreign models get the library's ids", "[text]") {
+  const std::string text = shakespeare(150000);
+  using With = std::unordered_map<std::string, std::string>;
+  const With identity = {{"normalization_rule_name", "identity"},
+                         {"remove_extra_whitespaces", "false"}};
+  With across = identity, suffix = identity, llama = identity;
+  across["split_by_whitespace"] = "false";
+  suffix["treat_whitespace_as_suffix"] = "true";
+  llama.insert({{"model_type", "bpe"},
+                {"byte_fallback", "true"},
+                {"vocab_size", "600"},
+                {"allow_whitespace_only_pieces", "true"}});
+  for (const With& with : {With{}, identity, across, suffix, llama, With{{"model_type", "word"}}}) {
+    const std::string model = foreign_model(with);
+    const auto tokenizer = opened(model);
+    const PieceEncoder library(model, "m", true);
+    int others = 0;
+    for (std::string line : lines_of(text.substr(0, 20000))) {
+      line += "  end ";
+      others += encoding_of(*tokenizer, line).ids != library_ids(library, line);
+    }
+    CHECK(others == 0);
+    CHECK(encoding_of(*tokenizer, "").ids.empty());
+    CHECK(encoding_of(*tokenizer, " ").ids == library_ids(library, " "));
+  }
+  // A line of more than 64 KB is cut in front of spaces.
+  std::string line = text;
+  std::replace(line.begin(), line.end(), '\n', ' ');
+  const std::string model = foreign_model({{"model_type", "bpe"}});
+  CHECK(
+      (encoding_of(*opened(model), line).ids == library_ids(PieceEncoder(model, "m", true), line)));
+}
+
+TEST_CASE("SentencePiece: a model without an end of line gets one behind its pieces", "[text]") {
+  const std::string model = foreign_model({{"eos_id", "-1"}, {"bos_id", "-1"}});
+  const auto tokenizer = opened(model);
+  CHECK(tokenizer->end_of_line() == 400);
+  CHECK(tokenizer->size() == 401);
+  CHECK(tokenizer->describe(400) == "</s>");
+  CHECK(round_trip(*tokenizer, "The king.\nMy lord.\n") == "The king.\nMy lord.\n");
+}
+
+TEST_CASE("SentencePiece: a space that would become bytes keeps a model from being lossless",
+          "[text]") {
+  std::string bytes;
+  for (int i = 0; i < 256; ++i) bytes += piece(fmt::format("<0x{:02X}>", i), kBytePiece);
+  const std::string model =
+      piece("<unk>", kUnkPiece) + bytes + piece("a") + trainer(number_field(35, 1)) + kPlain;
+  CHECK_FALSE(opened(model)->lossless());
+  CHECK(opened(model + piece("\xe2\x96\x81"))->lossless());
+  CHECK(round_trip(*opened(model + piece("\xe2\x96\x81")), "a b  \xe2\x96\x81") ==
+        "a b  \xe2\x96\x81");
+}
+
+TEST_CASE("SentencePiece: threads and several tokenizers share nothing that shows", "[text]") {
+  const std::vector<std::string> lines = lines_of(shakespeare(60000));
+  const Tokenizer* tokenizers[] = {&trained(Algorithm::kUnigram), &trained(Algorithm::kBpe)};
+  std::vector<Ids> expected;
+  for (const Tokenizer* tokenizer : tokenizers) {
+    const PieceEncoder library(model_of(*tokenizer), "m", true);
+    for (const std::string& line : lines) expected.push_back(library_ids(library, line));
+  }
+  int wrong[4] = {};
+  std::vector<std::thread> threads;
+  for (int& mine : wrong) {
+    threads.emplace_back([&] {
+      for (std::size_t i = 0; i < lines.size(); ++i) {
+        for (std::size_t t = 0; t < 2; ++t) {
+          Encoding encoding;
+          tokenizers[t]->encode(lines[i], encoding);
+          mine += encoding.ids != expected[t * lines.size() + i];
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const int count : wrong) CHECK(count == 0);
+}
