@@ -6,11 +6,11 @@
 #include "sluice/base/printable.h"
 #include "sluice/config/file_kind.h"
 #include "sluice/text/tokenizer.h"
+#include "src/cli/block_input.h"
 #include "src/cli/commands.h"
 #include "src/cli/enum_option.h"
 #include "src/cli/options.h"
 #include "src/cli/output.h"
-#include "src/cli/standard_input.h"
 
 namespace sluice::cli {
 namespace {

@@ -57,7 +57,8 @@ struct PieceTable {
   std::array<int, 256> bytes;      // ids of the byte pieces, -1: none
   int unknown = -1, end = -1, space = -1, nul = -1;
   bool dummy_prefix = false;  // the library puts a space in front of what it is given
-  bool keeps_text = false;    // no normalisation: a U+2581 in the text needs care
+  std::string_view algorithm;
+  bool keeps_text = false;  // no normalisation: a U+2581 in the text needs care
   bool by_words = false, lossless = false;
 };
 
@@ -98,6 +99,8 @@ PieceTable::PieceTable(const PieceModel& model) {
   dummy_prefix = normalizer.add_dummy_prefix;
   keeps_text = normalizer.charsmap.empty() && !normalizer.remove_extra_whitespaces &&
                normalizer.escape_whitespaces && space >= 0;
+  constexpr std::string_view kAlgorithms[] = {"unigram", "bpe", "word", "char"};
+  algorithm = kAlgorithms[static_cast<std::size_t>(model.algorithm) - 1];
   lossless = keeps_text && !dummy_prefix && model.byte_fallback;
   by_words = keeps_text && spaces_in_front && !model.whitespace_as_suffix &&
              model.algorithm != PieceModel::Algorithm::kWord;
@@ -111,6 +114,7 @@ class SentencePieceTokenizer final : public Tokenizer {
         encoder_(model_, source, trusted) {}
 
   TokenizerType type() const override { return TokenizerType::kSentencePiece; }
+  std::string_view algorithm() const override { return table_.algorithm; }
   int size() const override { return static_cast<int>(table_.texts.size()); }
   int end_of_line() const override { return table_.end; }
   int unknown() const override { return table_.unknown; }

@@ -175,6 +175,34 @@ grep -qx 'best              null' "$out" && grep -qx 'kind              checkpoi
   grep -qx 'steps_done        1' "$out" || fail "info of a young run: $(cat "$out")"
 refuses 66 'no best model yet' info runs/young --which best
 
+# --- SentencePiece: trained here, and the library's own file.
+for algorithm in unigram bpe; do
+  succeeds tokenizer train train.txt valid.txt --out $algorithm.tok --vocab-size 350 \
+    --algorithm $algorithm
+  python3 - $algorithm <<'PY' # what follows the two lines of ours
+import sys
+stored = open(sys.argv[1] + ".tok", "rb").read()
+open(sys.argv[1] + ".model", "wb").write(stored.split(b"\n", 2)[2])
+PY
+  for tokenizer in $algorithm.tok $algorithm.model; do
+    succeeds info $tokenizer
+    grep -qx "algorithm         $algorithm" "$out" && grep -qx 'vocab_size        350' "$out" &&
+      grep -qx 'lossless          true' "$out" || fail "info $tokenizer: $(cat "$out")"
+    for text in text.txt train.txt; do # text.txt has characters that it never saw
+      succeeds tokenizer encode $tokenizer $text
+      cp "$out" ids
+      succeeds tokenizer decode $tokenizer ids
+      cmp -s "$out" $text || fail "$tokenizer: decode(encode($text)) differs"
+    done
+  done
+done
+succeeds verify bpe.tok bpe.model
+grep -q '^ok SentencePiece model bpe.model (' "$out" || fail "verify: $(cat "$out")"
+head -c 3000 bpe.model >cut.model
+refuses 65 '^error: cut\.model: offset ' info cut.model
+refuses 2 '--min-count: belongs to --type word or char \(found --type sentencepiece\)' \
+  tokenizer train text.txt --out new --min-count 2
+
 # info says what else a file is, and which command serves.
 refuses 65 '^error: text\.txt: .*found text\); "sluice data info"' info text.txt
 gzip -c text.txt >text.gz
