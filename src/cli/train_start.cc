@@ -34,6 +34,7 @@ void apply_options(const TrainArguments& arguments, Config& config) {
     for (std::string& file : *files) file = absolute(file);
   }
   if (config.data.cache_dir) config.data.cache_dir = absolute(*config.data.cache_dir);
+  if (config.tokenizer.file) config.tokenizer.file = absolute(*config.tokenizer.file);
   check_config(config);
 }
 
