@@ -225,3 +225,13 @@ TEST_CASE("Tokenizer: is loaded from a model of the library's, a stored one or a
   const std::string cut = folder.write("cut", stored.substr(0, stored.size() - 1));
   check_error(ExitCode::kBadData, {cut}, [&] { load_tokenizer(cut); });
 }
+
+TEST_CASE("SentencePiece: a model that crashes the library costs a child process only", "[text]") {
+  const std::string unknown = piece("<unk>", kUnkPiece);
+  for (const std::size_t size : {300'000, 2'000'000}) {
+    check_error(ExitCode::kBadData, {"m: not a SentencePiece model", "the library crashes on it"},
+                [&] { PieceEncoder(unknown + piece(std::string(size, 'b')), "m", false); });
+  }
+  check_error(ExitCode::kBadData, {"m: not a SentencePiece model"},
+              [&] { PieceEncoder("no model", "m", false); });
+}
