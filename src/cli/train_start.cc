@@ -26,6 +26,7 @@ void apply_options(const TrainArguments& arguments, Config& config) {
   if (arguments.max_steps) config.train.max_steps = arguments.max_steps;
   if (arguments.max_time) config.train.max_time = arguments.max_time;
   if (arguments.threads) config.train.threads = *arguments.threads;
+  if (config.tokenizer.file) config.tokenizer.file = absolute_path(*config.tokenizer.file);
   check_config(config);
 }
 

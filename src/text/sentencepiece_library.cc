@@ -2,18 +2,18 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sentencepiece_processor.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <exception>
-#include <optional>
-#include <thread>
 
 #include "sluice/base/error.h"
 #include "sluice/base/printable.h"
@@ -25,7 +25,6 @@ using sentencepiece::SentencePieceProcessor;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kProbeLimit{20};
-constexpr int kProbeGood = 0, kProbeRefused = 3;
 constexpr const char* kProbeTexts[] = {
     "The quick brown fox,  jumps over 13 lazy dogs. <s> </s> <unk> <0x41>",
     "\xe6\xbc\xa2\xe5\xad\x97\xe3\x81\x8b\xe3\x81\xaa \xd0\xb4\xd0\xb0 \xf0\x9f\x98\x80 "
@@ -45,70 +44,72 @@ std::string load(SentencePieceProcessor& processor, std::string_view model) {
   }
 }
 
-// Runs in the child, and never returns.
-[[noreturn]] void probe(std::string_view model) {
+// Runs in the child, writes its verdict and never returns.
+[[noreturn]] void probe(std::string_view model, int verdict) {
   for (const int signal : {SIGINT, SIGTERM, SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL}) {
     ::signal(signal, SIG_DFL);
   }
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::prctl(PR_SET_DUMPABLE, 0);  // no core file
-  const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-  if (null >= 0) {
+  if (const int null = ::open("/dev/null", O_RDWR); null >= 0) {
     ::dup2(null, STDOUT_FILENO);
     ::dup2(null, STDERR_FILENO);
   }
-  int result = kProbeRefused;
   try {
     SentencePieceProcessor processor;
+    // What the library itself refuses it refuses in the parent too, with the reason.
     if (load(processor, model).empty()) {
-      result = kProbeGood;
       std::vector<int> ids;
-      for (const char* text : kProbeTexts) {
-        if (!processor.Encode(text, &ids).ok()) result = kProbeRefused;
-      }
+      for (const char* text : kProbeTexts) processor.Encode(text, &ids).IgnoreError();
     }
   } catch (...) {
-    result = kProbeRefused;
+    ::_exit(1);
   }
-  ::_exit(result);
+  const char good = 1;
+  ::_exit(::write(verdict, &good, 1) == 1 ? 0 : 1);
 }
 
-// The child's wait status; nothing when it did not end in time.
-std::optional<int> wait_for(pid_t child) {
+enum class Verdict { kGood, kCrashed, kLate };
+
+// `verdict` gives a byte, or its end where the child died.
+Verdict wait_for(int verdict) {
   const auto limit = Clock::now() + kProbeLimit;
-  std::chrono::microseconds pause{200};
   for (;;) {
-    int status = 0;
-    const pid_t ended = ::waitpid(child, &status, WNOHANG);
-    if (ended == child) return status;
-    if ((ended < 0 && errno != EINTR) || Clock::now() > limit) break;
-    std::this_thread::sleep_for(pause);
-    pause = std::min<std::chrono::microseconds>(pause * 2, std::chrono::milliseconds(20));
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(limit - Clock::now());
+    pollfd waiting = {verdict, POLLIN, 0};
+    const int ready = ::poll(&waiting, 1, static_cast<int>(std::max<Clock::rep>(left.count(), 0)));
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready == 0) return Verdict::kLate;
+    char good = 0;
+    return ::read(verdict, &good, 1) == 1 ? Verdict::kGood : Verdict::kCrashed;
   }
-  ::kill(child, SIGKILL);
-  ::waitpid(child, nullptr, 0);
-  return std::nullopt;
 }
 
 void try_in_child(std::string_view model, const std::string& source) {
-  const pid_t child = ::fork();
+  int ends[2] = {-1, -1};
+  const bool piped = ::pipe2(ends, O_CLOEXEC) == 0;
+  const pid_t child = piped ? ::fork() : -1;
   if (child < 0) {
+    const int error = errno;
+    for (const int end : ends) {
+      if (end >= 0) ::close(end);
+    }
     throw Error(ExitCode::kNoResource, "{}: no process to try the tokenizer in: {}",
-                printable(source), std::strerror(errno));
+                printable(source), std::strerror(error));
   }
-  if (child == 0) probe(model);
-  const std::optional<int> status = wait_for(child);
-  const auto refuse = [&source](const std::string& why) {
-    throw Error(ExitCode::kBadData, "{}: not a SentencePiece model that can be used: {}",
-                printable(source), why);
-  };
-  if (!status) refuse(fmt::format("the library was not done with it in {} s", kProbeLimit.count()));
-  if (WIFSIGNALED(*status)) {
-    refuse(fmt::format("the library crashes on it (signal {})", WTERMSIG(*status)));
+  if (child == 0) probe(model, ends[1]);
+  ::close(ends[1]);
+  const Verdict verdict = wait_for(ends[0]);
+  ::close(ends[0]);
+  ::kill(child, SIGKILL);
+  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
   }
-  // The reason, if it has one, follows from loading it here.
-  const int code = WEXITSTATUS(*status);
-  if (code != kProbeGood && code != kProbeRefused) refuse("the library gives up on it");
+  if (verdict == Verdict::kGood) return;
+  throw Error(ExitCode::kBadData, "{}: not a SentencePiece model that can be used: {}",
+              printable(source),
+              verdict == Verdict::kCrashed
+                  ? "the library crashes on it"
+                  : fmt::format("the library was not done with it in {} s", kProbeLimit.count()));
 }
 
 }  // namespace

@@ -53,7 +53,6 @@ struct PieceTable {
 
   std::vector<std::string> texts;  // by id, as decoded
   std::vector<std::string> names;  // by id, as described
-  std::vector<bool> controls;      // by id
   std::array<int, 256> bytes;      // ids of the byte pieces, -1: none
   int unknown = -1, end = -1, space = -1, nul = -1;
   bool dummy_prefix = false;  // the library puts a space in front of what it is given
@@ -83,13 +82,11 @@ PieceTable::PieceTable(const PieceModel& model) {
     } else if (piece.text == model.eos_piece) {
       end = id;
     }
-    controls.push_back(piece.type == Type::kControl);
     texts.push_back(std::move(text));
     names.push_back(std::move(name));
   }
   if (end < 0) {
     end = static_cast<int>(texts.size());
-    controls.push_back(true);
     texts.emplace_back();
     names.emplace_back();
   }
@@ -228,15 +225,10 @@ class SentencePieceTokenizer final : public Tokenizer {
   }
 
   void encode_part(std::string_view part, std::vector<int>& ids) const {
-    const std::size_t before = ids.size();
     if (!encoder_.encode(part, ids)) encode_halves(part, ids);
-    // The library looks characters up among the control pieces too.
-    for (std::size_t i = before; i < ids.size(); ++i) {
-      if (table_.controls[static_cast<std::size_t>(ids[i])]) ids[i] = table_.unknown;
-    }
   }
 
-  // Down to the characters that the library fails at.
+  // Down to the characters that the library fails at, as they are control pieces.
   void encode_halves(std::string_view part, std::vector<int>& ids) const {
     const std::size_t half = whole_characters(part, std::max<std::size_t>(part.size() / 2, 4));
     if (half < part.size()) {

@@ -4,6 +4,7 @@
 #include <sentencepiece_trainer.h>
 
 #include <algorithm>
+#include <bit>
 #include <exception>
 #include <map>
 #include <unordered_map>
@@ -48,10 +49,11 @@ std::vector<std::pair<char32_t, std::uint64_t>> count_characters(const WordSampl
 
 // The words as the library's "tsv" sentences: TEXT, tab, count.
 //
-// Its unigram trainer takes as candidates the substrings that go on in two ways, among sentences
-// whose counts it does not look at. A word alone in its sentence goes on in one way, to the end. So
-// one occurrence of each repeated word stands in a sentence with others, joined by their spaces,
-// where the library cuts it again, or by </s>, which it takes for a boundary.
+// Its unigram trainer takes as candidates the substrings that go on in two ways, the longest and
+// most frequent among sentences whose counts it does not look at. A word alone in its sentence goes
+// on in one way, to the end, and is there once. So of a repeated word the logarithm of its count
+// stands in sentences with others, joined by their spaces, where the library cuts them again, or by
+// </s>, which it takes for a boundary.
 class WordSentences final : public sentencepiece::SentenceIterator {
  public:
   explicit WordSentences(bool candidates) : candidates_(candidates) {
@@ -61,8 +63,11 @@ class WordSentences final : public sentencepiece::SentenceIterator {
     const std::size_t text = word.find_first_not_of(' ');
     if (candidates_ && count > 1 && text != std::string_view::npos &&
         count_code_points(word) <= kMaxPieceChars) {
-      join(word, text > 0 ? "" : "</s>", text > 0 ? spaced_ : bare_);
-      --count;
+      const std::uint64_t copies = static_cast<std::uint64_t>(std::bit_width(count)) - 1;
+      for (std::uint64_t i = 0; i < copies; ++i) {
+        join(word, text > 0 ? "" : "</s>", text > 0 ? spaced_ : bare_);
+      }
+      count -= copies;
     }
     push(word, count);
   }
@@ -207,7 +212,7 @@ class SentencePieceWordTrainer final : public TokenizerTrainer {
             {"hard_vocab_limit", config_.vocab_size ? "true" : "false"},
             {"character_coverage", "1.0"},
             {"required_chars", required},
-            {"seed_sentencepiece_size", std::to_string(std::max<Index>(20 * size, 100000))},
+            {"seed_sentencepiece_size", std::to_string(std::max<Index>(10 * size, 20000))},
             {"input_format", "tsv"},
             {"max_sentence_length", "1000000"},
             {"normalization_rule_name", "identity"},

@@ -23,7 +23,7 @@ class WordSample {
  public:
   struct Limits {
     std::uint64_t text_bytes = std::uint64_t{32} << 20;  // of the lines in the sample
-    std::uint64_t word_chars = std::uint64_t{3} << 20;   // of the distinct words
+    std::uint64_t word_chars = std::uint64_t{2} << 20;   // of the distinct words
   };
   explicit WordSample(Limits limits) : limits_(limits) {}
   WordSample() : WordSample(Limits()) {}

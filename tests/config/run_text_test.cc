@@ -99,6 +99,29 @@ TEST_CASE("RunText: a model's tokenizer and permutation are taken as they are", 
   CHECK(second.train.oov() == 4);
 }
 
+TEST_CASE("RunText: a tokenizer from a file is not trained, and the permutation is counted",
+          "[config]") {
+  Fixture it;
+  it.data.valid = {write_text(it.folder / "valid.txt", "ab\n")};
+  const RunText first = it.prepare();
+  it.tokenizer.file = write_text(it.folder / "tokenizer", first.tokenizer->serialise());
+  it.data.train = {write_text(it.folder / "other.txt", "xyz cc\nccc\n")};
+  const RunText second = it.prepare();
+  CHECK(second.tokenizer->hash() == first.tokenizer->hash());
+  CHECK(second.train.oov() == 4);
+  CHECK(second.permutation.model_ids() != first.permutation.model_ids());
+  it.tokenizer.file = it.folder / "missing";
+  check_error(ExitCode::kNoInput, {"missing"}, [&] { it.prepare(); });
+}
+
+TEST_CASE("RunText: what SentencePiece chose is told", "[config]") {
+  Fixture it;
+  it.tokenizer.type = text::TokenizerType::kSentencePiece;
+  it.prepare();
+  REQUIRE(it.notes.size() == 2);
+  CHECK(it.notes[1].starts_with("vocab_size: "));
+}
+
 TEST_CASE("RunText: what is missing or unreadable is said", "[config]") {
   Fixture it;
   it.data.train.clear();

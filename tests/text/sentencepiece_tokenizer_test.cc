@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <catch2/catch.hpp>
+#include <span>
 #include <thread>
 
+#include "sluice/formats/safetensors.h"
 #include "src/text/sentencepiece_library.h"
 #include "tests/text/hard_texts.h"
 #include "tests/text/sentencepiece_cases.h"
@@ -191,4 +193,45 @@ TEST_CASE("SentencePiece: threads and several tokenizers share nothing that show
   }
   for (std::thread& thread : threads) thread.join();
   for (const int count : wrong) CHECK(count == 0);
+}
+
+TEST_CASE("Tokenizer: is loaded from a model of the library's, a stored one or a Sluice model",
+          "[text]") {
+  const ScratchFolder folder;
+  const Tokenizer& tokenizer = trained(Algorithm::kBpe);
+  const std::string stored = tokenizer.serialise();
+  const auto write_model = [&](const std::string& name, const std::string& tensor,
+                               const std::string& bytes) {
+    formats::SafetensorsWriter writer(folder.path(name), {});
+    writer.declare(tensor, formats::Dtype::kU8, {bytes.size()});
+    writer.commit([&](const auto&, const auto& write) { write(std::as_bytes(std::span(bytes))); });
+    return folder.path(name);
+  };
+  for (const std::string& path :
+       {folder.write("pieces.model", model_of(tokenizer)), folder.write("stored", stored),
+        write_model("good.safetensors", "sluice.tokenizer", stored)}) {
+    CAPTURE(path);
+    CHECK(load_tokenizer(path)->hash() == tokenizer.hash());
+  }
+  const std::string chars = train(kChar, {"abc"})->serialise();
+  CHECK(load_tokenizer(folder.write("chars", chars))->type() == TokenizerType::kChar);
+  const std::string other = write_model("other.safetensors", "weights", stored);
+  check_error(ExitCode::kBadData,
+              {other, "no tokenizer in it (expected a tensor sluice.tokenizer)"},
+              [&] { load_tokenizer(other); });
+  const std::string broken = write_model("broken.safetensors", "sluice.tokenizer", stored + "x");
+  check_error(ExitCode::kBadData, {broken + ": tokenizer: offset", "bytes behind this line"},
+              [&] { load_tokenizer(broken); });
+  const std::string cut = folder.write("cut", stored.substr(0, stored.size() - 1));
+  check_error(ExitCode::kBadData, {cut}, [&] { load_tokenizer(cut); });
+}
+
+TEST_CASE("SentencePiece: a model that crashes the library costs a child process only", "[text]") {
+  const std::string unknown = piece("<unk>", kUnkPiece);
+  for (const std::size_t size : {300'000, 2'000'000}) {
+    check_error(ExitCode::kBadData, {"m: not a SentencePiece model", "the library crashes on it"},
+                [&] { PieceEncoder(unknown + piece(std::string(size, 'b')), "m", false); });
+  }
+  check_error(ExitCode::kBadData, {"m: not a SentencePiece model"},
+              [&] { PieceEncoder("no model", "m", false); });
 }

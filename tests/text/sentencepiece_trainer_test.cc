@@ -53,6 +53,13 @@ TEST_CASE("SentencePiece training: frequent words become pieces, whatever stands
   CHECK(cut == "zyxw|\xe2\x96\x81qvkjq|.|\xe2\x96\x81\xe6\xbc\xa2\xe5\xad\x97|\xe3\x80\x82|");
 }
 
+TEST_CASE("SentencePiece training: a word that comes twice, and no other word, becomes a piece",
+          "[text]") {
+  const std::vector<std::string> lines(2, " zyxwvq");
+  const auto tokenizer = train_noted(pieces(Algorithm::kUnigram, std::nullopt), lines).tokenizer;
+  CHECK(has_piece(*tokenizer, "\xe2\x96\x81zyxwvq"));
+}
+
 TEST_CASE("SentencePiece training: no line is too long for it", "[text]") {
   // 97 % of these bytes stand in lines that the library's defaults drop.
   std::vector<std::string> lines(300, "short");

@@ -44,6 +44,11 @@ TEST_CASE("StoredLines: lines, numbers and the end", "[text]") {
   CHECK_NOTHROW(lines.expect_end());
   check_error(ExitCode::kBadData, {"source: offset 15:", "expected more, found the end"},
               [&] { lines.next("more"); });
+  const std::string raw("size 3\n\n\0x", 10);
+  StoredLines mixed(raw, "source");
+  CHECK(mixed.next_number("size") == 3);
+  CHECK(mixed.rest() == raw.substr(7));
+  CHECK_NOTHROW(mixed.expect_end());
 }
 
 TEST_CASE("StoredLines: complaints name the source and where", "[text]") {
