@@ -155,15 +155,14 @@ void LineCutter::count_malformed(std::uint64_t offset, char byte) {
 
 void LineCutter::throw_invalid(bool whole) const {
   const std::size_t listed = std::min<std::uint64_t>(malformed_, malformed_at_.size());
-  const std::string others = fmt::format(
-      "; {}{} malformed bytes, at {}{}", whole ? "" : "at least ", malformed_,
-      fmt::join(std::span(malformed_at_).first(listed), ", "), malformed_ > listed ? ", ..." : "");
   throw Error(ExitCode::kBadData,
-              "{}: offset {}: invalid text{} (expected UTF-8, found byte 0x{:02x}{}); if it is in "
-              "another encoding, convert it, for example with: iconv -f LATIN1 -t UTF-8; else see "
-              "data.invalid_utf8",
+              "{}: offset {}: invalid text{} (expected UTF-8, found byte 0x{:02x}; malformed "
+              "bytes: {}{}, at {}{}); if it is in another encoding, convert it, for example with: "
+              "iconv -f LATIN1 -t UTF-8; --invalid-utf8 replace (or bytes) takes it as it is",
               file_, malformed_at_[0], packed_ ? ", unpacked" : "",
-              static_cast<unsigned char>(malformed_byte_), malformed_ > 1 ? others : "");
+              static_cast<unsigned char>(malformed_byte_), whole ? "" : "at least ", malformed_,
+              fmt::join(std::span(malformed_at_).first(listed), ", "),
+              malformed_ > listed ? ", ..." : "");
 }
 
 }  // namespace sluice::text

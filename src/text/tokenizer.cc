@@ -1,10 +1,14 @@
 #include "sluice/text/tokenizer.h"
 
+#include <algorithm>
+#include <span>
+
 #include "byte_tokenizer.h"
 #include "char_tokenizer.h"
 #include "corpus_reader.h"
 #include "sluice/base/error.h"
 #include "sluice/base/file.h"
+#include "sluice/formats/safetensors.h"
 #include "vocabulary.h"
 #include "word_tokenizer.h"
 
@@ -29,7 +33,14 @@ std::unique_ptr<Tokenizer> restore_tokenizer(std::string_view bytes, const std::
 
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
   constexpr std::uint64_t kMaxStored = std::uint64_t{4} << 30;
-  return restore_tokenizer(read_whole_file(path, kMaxStored), path);
+  constexpr std::string_view kStored = "sluice tokenizer ";
+  const InputFile file(path);
+  std::string start(std::min<std::size_t>(kStored.size(), file.size()), '\0');
+  file.read_at(0, std::as_writable_bytes(std::span(start)));
+  if (start == kStored) return restore_tokenizer(read_whole_file(path, kMaxStored), path);
+  const formats::SafetensorsReader model(path);
+  const std::vector<std::byte> bytes = model.read_all(model.get("sluice.tokenizer"));
+  return restore_tokenizer({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
 }
 
 std::unique_ptr<TokenizerTrainer> make_tokenizer_trainer(const TokenizerConfig& config,

@@ -210,10 +210,10 @@ TEST_CASE("Corpus: an error lists the first malformed bytes and counts all of th
   const auto file = folder.write("latin", "\xe9 a\n\xe8\xe7\nb \xff\xfe\xfd c\n\xe9");
   check_error(
       ExitCode::kBadData,
-      {file + ": offset 0:", "found byte 0xe9", "7 malformed bytes, at 0, 4, 5, 9, 10, ...)"},
+      {file + ": offset 0:", "found byte 0xe9", "malformed bytes: 7, at 0, 4, 5, 9, 10, ...)"},
       [&] { lines_of({file}); });
   const auto two = folder.write("two", "ab\xe9\n\xe9");
-  check_error(ExitCode::kBadData, {"offset 2:", "2 malformed bytes, at 2, 4)"},
+  check_error(ExitCode::kBadData, {"offset 2:", "malformed bytes: 2, at 2, 4)"},
               [&] { lines_of({two}); });
 }
 

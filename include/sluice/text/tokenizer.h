@@ -53,7 +53,7 @@ class Tokenizer {
 // Error kBadData naming `source` when the bytes are not a tokenizer of ours.
 std::unique_ptr<Tokenizer> restore_tokenizer(std::string_view bytes, const std::string& source);
 
-// From a file: what serialise() gave. Error kNoInput, kBadData.
+// From a file: what serialise() gave, or a Sluice model. Error kNoInput, kBadData.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path);
 
 // Builds the vocabulary from lines of training text.
