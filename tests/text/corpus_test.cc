@@ -94,7 +94,7 @@ TEST_CASE("Corpus: a long line comes in pieces, cut before runs of whitespace", 
   const ScratchFolder folder;
   std::string spaced;
   for (int i = 0; spaced.size() < 400000; ++i) {
-    spaced += fmt::format("{}{}", i * 977, i % 7 == 0 ? " \t " : " ");
+    spaced += fmt::format("{}{}", i * 977, i % 7 == 0 ? " " : " \t ");
   }
   const std::string fits(65536, 'x');
   const std::string text = spaced + "\nshort\n" + fits + "\n" + spaced;
@@ -111,7 +111,7 @@ TEST_CASE("Corpus: a long line comes in pieces, cut before runs of whitespace", 
     CHECK(part.size() <= 65536);
     if (i > 0) CHECK(part.front() == ' ');
     if (i < 6) CHECK(part.size() > 65536 - 16);
-    if (i < 6) CHECK(part.back() != ' ');
+    if (i < 6) CHECK((part.back() != ' ' && part.back() != '\t'));
   }
 }
 
