@@ -11,6 +11,7 @@
 
 #include "byte_source.h"
 #include "corpus_reader.h"
+#include "count_bytes.h"
 #include "sluice/base/error.h"
 #include "sluice/base/printable.h"
 #include "words.h"
@@ -95,24 +96,13 @@ CorpusCounts read_corpus(const Corpus& corpus,
   return total;
 }
 
-// In blocks of a fixed length, which compilers turn into vector instructions.
 std::uint64_t count_words(std::string_view line) {
-  constexpr std::size_t kBlock = 64;
-  std::uint64_t count = !line.empty() && !is_ascii_space(line[0]) ? 1 : 0;
-  const auto begins_word = [](const char* at) {
-    return static_cast<unsigned>(!is_ascii_space(at[0])) &
-           static_cast<unsigned>(is_ascii_space(at[-1]));
-  };
-  std::size_t i = 1;
-  for (; i + kBlock <= line.size(); i += kBlock) {
-    std::uint8_t in_block = 0;
-    for (std::size_t j = 0; j < kBlock; ++j) {
-      in_block = static_cast<std::uint8_t>(in_block + begins_word(line.data() + i + j));
-    }
-    count += in_block;
-  }
-  for (; i < line.size(); ++i) count += begins_word(line.data() + i);
-  return count;
+  if (line.empty()) return 0;
+  const char* text = line.data();
+  return (is_ascii_space(text[0]) ? 0 : 1) + count_places(1, line.size(), [text](std::size_t i) {
+           return static_cast<unsigned>(is_ascii_space(text[i - 1])) &
+                  static_cast<unsigned>(!is_ascii_space(text[i]));
+         });
 }
 
 std::uint64_t count_lines(const Corpus& corpus) {

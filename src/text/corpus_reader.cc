@@ -38,22 +38,20 @@ void scan_bytes(const std::vector<std::string>& files, const VisitBlock& visit) 
 void scan_corpus(const Corpus& corpus, const VisitBlock& block, const VisitPiece& piece) {
   const std::vector<std::string>& files = corpus.files;
   bool any_text = false;
-  CorpusBlock now;
   const VisitPiece deliver = [&](const CorpusPiece& found) {
     any_text = any_text || !found.text.empty();
-    CorpusPiece placed = found;
-    placed.file = now.file;
-    placed.read = now.read;
-    piece(placed);
+    piece(found);
   };
   std::optional<LineCutter> cutter;
+  std::size_t current = files.size();
   scan_bytes(files, [&](const CorpusBlock& found) {
-    if (!cutter || found.file != now.file) {
-      cutter.emplace(display_name(files[found.file]), found.packed, corpus.invalid_utf8, deliver);
+    if (found.file != current) {
+      current = found.file;
+      cutter.emplace(display_name(files[current]), current, found.packed, corpus.invalid_utf8,
+                     deliver);
     }
-    now = found;
     if (block) block(found);
-    cutter->add(found.bytes);
+    cutter->add(found.bytes, found.read);
     if (found.bytes.empty()) cutter->finish();
   });
   if (!any_text) {

@@ -96,7 +96,10 @@ void EncodedCorpus::encode_chunk(Chunk& chunk, Encoding& encoding) const {
     if (piece.begins) chunk.line_starts.push_back(chunk.tokens);
     tokenizer_.encode(std::string_view(chunk.text).substr(begin, piece.end - begin), encoding);
     begin = piece.end;
-    for (const bool oov : encoding.oov) chunk.oov += oov ? 1 : 0;
+    if (tokenizer_.unknown() >= 0) {
+      chunk.oov +=
+          static_cast<std::uint64_t>(std::count(encoding.oov.begin(), encoding.oov.end(), true));
+    }
     chunk.literal_unknowns += encoding.literal_unknowns;
     if (piece.ends) encoding.ids.push_back(tokenizer_.end_of_line());
     chunk.tokens += encoding.ids.size();

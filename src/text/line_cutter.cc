@@ -60,11 +60,16 @@ std::size_t find_cut(std::string_view line) {
 
 }  // namespace
 
-LineCutter::LineCutter(std::string file, bool packed, InvalidUtf8 invalid_utf8,
+LineCutter::LineCutter(std::string name, std::size_t file, bool packed, InvalidUtf8 invalid_utf8,
                        const VisitPiece& visit)
-    : file_(std::move(file)), packed_(packed), invalid_utf8_(invalid_utf8), visit_(visit) {}
+    : name_(std::move(name)),
+      file_(file),
+      packed_(packed),
+      invalid_utf8_(invalid_utf8),
+      visit_(visit) {}
 
-void LineCutter::add(std::string_view bytes) {
+void LineCutter::add(std::string_view bytes, std::uint64_t read) {
+  read_ = read;
   while (!bytes.empty()) {
     const std::size_t end = bytes.find('\n');
     const bool ends = end != std::string_view::npos;
@@ -102,8 +107,8 @@ std::size_t LineCutter::deliver_pieces(std::string_view line, bool ends) {
 }
 
 void LineCutter::deliver(std::string_view raw, bool ends, bool terminated) {
-  if (offset_ == 0) refuse_signatures(raw, file_);
-  CorpusPiece piece{{raw, std::exchange(begins_, ends), ends}, {}};
+  if (offset_ == 0) refuse_signatures(raw, name_);
+  CorpusPiece piece{{raw, std::exchange(begins_, ends), ends, file_, read_}, {}};
   piece.counts.bytes = raw.size() + (terminated ? 1 : 0);
   piece.counts.chars = terminated ? 1 : 0;
   piece.counts.lines = ends ? 1 : 0;
@@ -155,15 +160,14 @@ void LineCutter::count_malformed(std::uint64_t offset, char byte) {
 
 void LineCutter::throw_invalid(bool whole) const {
   const std::size_t listed = std::min<std::uint64_t>(malformed_, malformed_at_.size());
-  const std::string others = fmt::format(
-      "; {}{} malformed bytes, at {}{}", whole ? "" : "at least ", malformed_,
-      fmt::join(std::span(malformed_at_).first(listed), ", "), malformed_ > listed ? ", ..." : "");
   throw Error(ExitCode::kBadData,
-              "{}: offset {}: invalid text{} (expected UTF-8, found byte 0x{:02x}{}); if it is in "
-              "another encoding, convert it, for example with: iconv -f LATIN1 -t UTF-8; else see "
-              "data.invalid_utf8",
-              file_, malformed_at_[0], packed_ ? ", unpacked" : "",
-              static_cast<unsigned char>(malformed_byte_), malformed_ > 1 ? others : "");
+              "{}: offset {}: invalid text{} (expected UTF-8, found byte 0x{:02x}; malformed "
+              "bytes: {}{}, at {}{}); if it is in another encoding, convert it, for example with: "
+              "iconv -f LATIN1 -t UTF-8; --invalid-utf8 replace (or bytes) takes it as it is",
+              name_, malformed_at_[0], packed_ ? ", unpacked" : "",
+              static_cast<unsigned char>(malformed_byte_), whole ? "" : "at least ", malformed_,
+              fmt::join(std::span(malformed_at_).first(listed), ", "),
+              malformed_ > listed ? ", ..." : "");
 }
 
 }  // namespace sluice::text

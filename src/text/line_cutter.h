@@ -25,12 +25,15 @@ inline constexpr std::size_t kPieceBytes = 64 * 1024, kMostPieceBytes = 1024 * 1
 // Cuts the bytes of one file into pieces; where the cuts are depends on the bytes alone.
 class LineCutter {
  public:
-  // `file` is what errors call it, `packed` whether its bytes were unpacked.
-  LineCutter(std::string file, bool packed, InvalidUtf8 invalid_utf8, const VisitPiece& visit);
+  // `name` is what errors call the file, `file` its number, `packed` whether its bytes were
+  // unpacked.
+  LineCutter(std::string name, std::size_t file, bool packed, InvalidUtf8 invalid_utf8,
+             const VisitPiece& visit);
 
   // Error kBadData as read_corpus. With InvalidUtf8::kError nothing more is delivered after the
   // first malformed byte, and the error comes when the others are counted: at the end of the file.
-  void add(std::string_view bytes);
+  // `read` as in LinePiece.
+  void add(std::string_view bytes, std::uint64_t read);
   void finish();
 
  private:
@@ -40,13 +43,15 @@ class LineCutter {
   void count_malformed(std::uint64_t offset, char byte);
   [[noreturn]] void throw_invalid(bool whole) const;
 
-  const std::string file_;
+  const std::string name_;
+  const std::size_t file_;
   const bool packed_;
   const InvalidUtf8 invalid_utf8_;
   const VisitPiece& visit_;
   std::string pending_;                   // of a line whose end has not come
   bool begins_ = true, in_word_ = false;  // of the next piece
   std::uint64_t offset_ = 0;              // in the file, of what comes next
+  std::uint64_t read_ = 0;
   std::string mended_;
   std::uint64_t malformed_ = 0;
   std::array<std::uint64_t, 5> malformed_at_{};  // the first of them

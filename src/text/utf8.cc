@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "count_bytes.h"
+
 namespace sluice::text {
 namespace {
 
@@ -45,21 +47,25 @@ std::size_t agreeing_bytes(const Lead& lead, std::string_view bytes) {
 
 // Number of leading ASCII bytes, rounded down to whole words of eight.
 std::size_t ascii_words(std::string_view bytes) {
-  constexpr std::uint64_t kHighBits = 0x8080808080808080ULL;
-  constexpr std::size_t kWords = 8;
-  const auto high_bits = [&bytes](std::size_t at) {
-    std::uint64_t word;
-    std::memcpy(&word, bytes.data() + at, 8);
-    return word & kHighBits;
-  };
   std::size_t i = 0;
-  for (; i + 8 * kWords <= bytes.size(); i += 8 * kWords) {
-    std::uint64_t high = 0;
-    for (std::size_t word = 0; word < kWords; ++word) high |= high_bits(i + 8 * word);
-    if (high != 0) break;
+  for (; i + 8 <= bytes.size(); i += 8) {
+    std::uint64_t word;
+    std::memcpy(&word, bytes.data() + i, 8);
+    if ((word & 0x8080808080808080ULL) != 0) break;
   }
-  while (i + 8 <= bytes.size() && high_bits(i) == 0) i += 8;
   return i;
+}
+
+// Length of the sequence at the start of `bytes` where its first byte alone says how the others
+// must look, as in nearly all text; 0 for any other and for what is malformed.
+std::size_t common_length(std::string_view bytes) {
+  const unsigned char first = byte_at(bytes, 0);
+  const auto continues = [&bytes](std::size_t i) {
+    return i < bytes.size() && is_continuation(byte_at(bytes, i));
+  };
+  if (first >= 0xc2 && first < 0xe0) return continues(1) ? 2 : 0;
+  if (first > 0xe0 && first < 0xf0 && first != 0xed) return continues(1) && continues(2) ? 3 : 0;
+  return 0;
 }
 
 }  // namespace
@@ -77,29 +83,19 @@ std::optional<std::size_t> find_invalid_utf8(std::string_view bytes) {
       i += ascii == 0 ? 1 : ascii;
       continue;
     }
-    const std::size_t length = utf8_length(bytes.substr(i));
+    std::size_t length = common_length(bytes.substr(i));
+    if (length == 0) length = utf8_length(bytes.substr(i));
     if (length == 0) return i;
     i += length;
   }
   return std::nullopt;
 }
 
-// In blocks of a fixed length, which compilers turn into vector instructions.
 std::size_t count_code_points(std::string_view bytes) {
-  constexpr std::size_t kBlock = 64;
-  const auto starts = [&bytes](std::size_t i) {
-    return static_cast<unsigned>(!is_continuation(static_cast<unsigned char>(bytes[i])));
-  };
-  std::size_t count = 0, i = 0;
-  for (; i + kBlock <= bytes.size(); i += kBlock) {
-    std::uint8_t in_block = 0;
-    for (std::size_t j = 0; j < kBlock; ++j) {
-      in_block = static_cast<std::uint8_t>(in_block + starts(i + j));
-    }
-    count += in_block;
-  }
-  for (; i < bytes.size(); ++i) count += starts(i);
-  return count;
+  const char* text = bytes.data();
+  return count_places(0, bytes.size(), [text](std::size_t i) {
+    return static_cast<unsigned>(!is_continuation(static_cast<unsigned char>(text[i])));
+  });
 }
 
 std::size_t complete_utf8_prefix(std::string_view bytes) {

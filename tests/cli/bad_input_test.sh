@@ -86,8 +86,12 @@ printf 'ok\nfi\xffne\n' >invalid.txt
 with_text 65 'invalid\.txt: offset 5' invalid.txt
 printf '\xff\xfea\0b\0' >utf16.txt
 with_text 65 'UTF-16' utf16.txt
-gzip -c train.txt >train.txt.gz
-with_text 65 'train\.txt\.gz' train.txt.gz
+gzip -c train.txt | head -c 1000 >cut.gz
+with_text 65 'cut\.gz: offset 1000: gzip data cut short' cut.gz
+printf '\xfd7zXZ\0and so on' >text.xz
+with_text 65 'text\.xz: offset 0: .*xz -dc' text.xz
+with_text 66 'no\*such: no such file' 'no*such'
+with_text 66 'standard input: a stream can be read only once' -
 echo short >short.txt
 refuses 65 'expected.*16' train tiny.json --out new --train short.txt
 refuses 65 'lines' train tiny.json --out new --train short.txt --set 'data.valid=[]'

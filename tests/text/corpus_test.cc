@@ -94,7 +94,7 @@ TEST_CASE("Corpus: a long line comes in pieces, cut before runs of whitespace", 
   const ScratchFolder folder;
   std::string spaced;
   for (int i = 0; spaced.size() < 400000; ++i) {
-    spaced += fmt::format("{}{}", i * 977, i % 7 == 0 ? " \t " : " ");
+    spaced += fmt::format("{}{}", i * 977, i % 7 == 0 ? " " : " \t ");
   }
   const std::string fits(65536, 'x');
   const std::string text = spaced + "\nshort\n" + fits + "\n" + spaced;
@@ -111,7 +111,7 @@ TEST_CASE("Corpus: a long line comes in pieces, cut before runs of whitespace", 
     CHECK(part.size() <= 65536);
     if (i > 0) CHECK(part.front() == ' ');
     if (i < 6) CHECK(part.size() > 65536 - 16);
-    if (i < 6) CHECK(part.back() != ' ');
+    if (i < 6) CHECK((part.back() != ' ' && part.back() != '\t'));
   }
 }
 
@@ -210,10 +210,10 @@ TEST_CASE("Corpus: an error lists the first malformed bytes and counts all of th
   const auto file = folder.write("latin", "\xe9 a\n\xe8\xe7\nb \xff\xfe\xfd c\n\xe9");
   check_error(
       ExitCode::kBadData,
-      {file + ": offset 0:", "found byte 0xe9", "7 malformed bytes, at 0, 4, 5, 9, 10, ...)"},
+      {file + ": offset 0:", "found byte 0xe9", "malformed bytes: 7, at 0, 4, 5, 9, 10, ...)"},
       [&] { lines_of({file}); });
   const auto two = folder.write("two", "ab\xe9\n\xe9");
-  check_error(ExitCode::kBadData, {"offset 2:", "2 malformed bytes, at 2, 4)"},
+  check_error(ExitCode::kBadData, {"offset 2:", "malformed bytes: 2, at 2, 4)"},
               [&] { lines_of({two}); });
 }
 

@@ -1,6 +1,8 @@
 #include "src/text/encoded_corpus.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <vector>
@@ -84,6 +86,30 @@ TEST_CASE("EncodedCorpus: any number of threads writes the same bytes", "[text]"
     }
     CHECK_NOTHROW(TokenFile(folder.path("tokens")).verify());
   }
+}
+
+TEST_CASE("EncodedCorpus: line starts go on from chunk to chunk", "[text]") {
+  const ScratchFolder folder;
+  std::string text;
+  std::vector<std::uint64_t> expected;
+  for (std::size_t i = 0; i < 20000; ++i) {
+    expected.push_back(text.size());
+    text.append(i % 50, 'x') += '\n';
+    if (i % 5000 == 0) text.insert(text.size() - 1, 200000, 'y');
+  }
+  const auto tokenizer = train(kByte, {});
+  ThreadPool pool(2);
+  EncodedCorpus encoded(*tokenizer, {}, folder.path(""), &pool);
+  encoded.encode({folder.write("text", text)}, nullptr);
+  encoded.write(formats::SafetensorsWriter(folder.path("tokens"), to_metadata(encoded.header())));
+  const formats::SafetensorsReader reader(folder.path("tokens"));
+  const auto bytes = reader.read_all(reader.get("line_starts"));
+  std::vector<std::uint64_t> starts(bytes.size() / sizeof(std::uint64_t));
+  std::memcpy(starts.data(), bytes.data(), bytes.size());
+  CHECK(starts == expected);
+  std::vector<int> ids(text.size());
+  TokenFile(folder.path("tokens")).read(0, ids);
+  CHECK(std::equal(ids.begin(), ids.end(), text.begin()));
 }
 
 TEST_CASE("EncodedCorpus: the files add up, and to their sizes", "[text]") {

@@ -83,7 +83,7 @@ struct DataConfig {
 
 // "tokenizer" in the config.
 struct TokenizerConfig {
-  TokenizerType type = TokenizerType::kChar;
+  TokenizerType type = TokenizerType::kSentencePiece;
   Algorithm algorithm = Algorithm::kUnigram;
   std::optional<Index> vocab_size;  // null or "auto": sentencepiece: by the text; others: no limit
   Index min_count = 1;
