@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <random>
 
@@ -18,6 +17,7 @@
 #include "src/cli/model_arguments.h"
 #include "src/cli/options.h"
 #include "src/cli/output.h"
+#include "src/cli/sample_printer.h"
 #include "src/cli/standard_input.h"
 
 namespace sluice::cli {
@@ -137,111 +137,46 @@ model::SamplerOptions sampler_options(const GenerateArguments& a) {
   return options;
 }
 
-const char* name_of(eval::FinishReason reason) {
-  switch (reason) {
-    case eval::FinishReason::kStop:
-      return "stop";
-    case eval::FinishReason::kEnd:
-      return "end";
-    default:
-      return "length";
-  }
+// Marked texts take their time one after the other; where they go to the screen, that shows.
+bool wants_progress(const GenerateArguments& a) {
+  return (a.prompts || a.samples) && wants_bar(a.model.verbosity) && isatty(STDOUT_FILENO) == 0;
 }
 
-// Continuations on stdout.
-class Printer {
- public:
-  Printer(const GenerateArguments& arguments, const std::vector<std::string>& prompts, Output& out)
-      : arguments_(arguments),
-        prompts_(prompts),
-        samples_(arguments.samples.value_or(1)),
-        marked_(arguments.prompts.has_value() || samples_ > 1),
-        out_(out) {}
-
-  // One text alone is written as it comes.
-  bool streams() const { return !arguments_.json && !marked_ && !arguments_.beam; }
-
-  void show_piece(std::string_view piece) {
-    if (!streams()) return;
-    begin_text(0);
-    out_.write(piece);
-    out_.flush();
-  }
-
-  void show_sample(Index number, const eval::Sample& sample) {
-    if (arguments_.json) {
-      out_.write(to_json(number, sample) + "\n");
-    } else {
-      begin_text(number);
-      out_.write(streams() ? "\n" : sample.text + "\n");
-    }
-    out_.flush();
-    begun_ = false;
-    spdlog::debug("seed {}; {} tokens in {:.2f} s", sample.seed, sample.tokens, sample.seconds);
-  }
-
- private:
-  const std::string& prompt_of(Index number) const {
-    return prompts_[static_cast<std::size_t>(number / samples_)];
-  }
-
-  void begin_text(Index number) {
-    if (begun_) return;
-    begun_ = true;
-    if (marked_) {
-      out_.write(fmt::format("--- prompt {} sample {} ---\n", number / samples_ + 1,
-                             number % samples_ + 1));
-    }
-    if (arguments_.echo) out_.write(prompt_of(number));
-  }
-
-  std::string to_json(Index number, const eval::Sample& sample) const {
-    const std::string& prompt = prompt_of(number);
-    nlohmann::ordered_json object = {{"prompt", prompt},
-                                     {"text", arguments_.echo ? prompt + sample.text : sample.text},
-                                     {"tokens", sample.tokens},
-                                     {"logprob_nats", sample.logprob_nats},
-                                     {"finish_reason", name_of(sample.finish)},
-                                     {"seed", sample.seed},
-                                     {"seconds", sample.seconds}};
-    if (arguments_.beam) object["seed"] = nullptr;
-    return object.dump();
-  }
-
-  const GenerateArguments& arguments_;
-  const std::vector<std::string>& prompts_;
-  Index samples_;
-  bool marked_, begun_ = false;
-  Output& out_;
-};
-
-void write_texts(const GenerateArguments& arguments, const eval::Writer& writer, Output& out) {
+void write_texts(const GenerateArguments& arguments, const eval::Writer& writer,
+                 train::ProgressBar& bar, Output& out) {
   const std::vector<std::string> prompts = read_prompts(arguments);
   check_prompts(prompts, arguments.prompts.has_value(), *writer.tokenizer);
   const auto ids = [&](Index prompt) {
     return text::encode_prompt(prompts[static_cast<std::size_t>(prompt)], *writer.tokenizer, "")
         .ids;
   };
-  Printer printer(arguments, prompts, out);
   const auto count = static_cast<Index>(prompts.size());
+  const Index samples = arguments.samples.value_or(1);
+  SamplePrinter printer({.samples = samples,
+                         .marked = arguments.prompts.has_value() || samples > 1,
+                         .seeded = !arguments.beam,
+                         .echo = arguments.echo,
+                         .json = arguments.json},
+                        prompts, out);
+  const auto show_sample = [&](Index number, const eval::Sample& sample) {
+    printer.show_sample(number, sample);
+    bar.show(static_cast<double>(number + 1) / static_cast<double>(count * samples),
+             fmt::format("{} of {} texts", number + 1, count * samples));
+  };
   if (arguments.beam) {
     for (Index prompt = 0; prompt < count; ++prompt) {
-      printer.show_sample(prompt, eval::beam_search(writer, ids(prompt), *arguments.beam));
+      show_sample(prompt, eval::beam_search(writer, ids(prompt), *arguments.beam));
     }
     return;
   }
   eval::generate(
       writer,
-      {.prompts = count,
-       .samples = arguments.samples.value_or(1),
-       .prompt = ids,
-       .sampling = sampler_options(arguments)},
-      [&](Index, std::string_view piece) { printer.show_piece(piece); },
-      [&](Index number, const eval::Sample& sample) { printer.show_sample(number, sample); });
+      {.prompts = count, .samples = samples, .prompt = ids, .sampling = sampler_options(arguments)},
+      [&](Index, std::string_view piece) { printer.show_piece(piece); }, show_sample);
 }
 
 ExitCode run_generate(const GenerateArguments& arguments, Output& out) {
-  train::ProgressBar bar(false);
+  train::ProgressBar bar(wants_progress(arguments));
   start_logging(arguments.model.verbosity, bar);
   check(arguments);
   ThreadPool pool(arguments.model.thread_count());
@@ -257,7 +192,8 @@ ExitCode run_generate(const GenerateArguments& arguments, Output& out) {
   if (arguments.interactive) {
     run_interactive(writer, sampler_options(arguments), out);
   } else {
-    write_texts(arguments, writer, out);
+    write_texts(arguments, writer, bar, out);
+    bar.clear();
   }
   return ExitCode::kDone;
 }
@@ -267,7 +203,8 @@ void add_prompt_options(CLI::App& command, GenerateArguments& a) {
   add_option(command, "--prompt-file", a.prompt_file, "FILE",
              "the same from a file; - is standard input");
   add_option(command, "--prompts", a.prompts, "FILE",
-             "a prompt a line, written together; each text comes after a line \"--- prompt 2 "
+             "a prompt a line (- is standard input), written together; each text comes after a "
+             "line \"--- prompt 2 "
              "sample 1 ---\"");
   add_flag(command, "--interactive", a.interactive,
            "continue every line of standard input in turn, as one text; Ctrl-C breaks off, Ctrl-D "

@@ -44,7 +44,8 @@ void take_turn(eval::Dialogue& dialogue, const text::Prompt& line, Output& out) 
     if (!piece.empty()) ends_in_newline = piece.back() == '\n';
     return !interrupt.raised();
   });
-  if (!ends_in_newline) out.write("\n");
+  // A terminal shows ^C where it was typed.
+  if (!ends_in_newline || interrupt.raised()) out.write("\n");
   out.flush();
 }
 

@@ -17,6 +17,7 @@ Values view(std::vector<Real>& values) {
   return {values.data(), static_cast<Index>(values.size())};
 }
 
+constexpr Index kBlock = 256;      // words
 constexpr Real kImpossible = -80;  // e^-80: no draw of 53 bits ever gets there
 
 }  // namespace
@@ -39,11 +40,15 @@ void Sampler::rank(std::size_t first, std::size_t count) {
     const Real p = log_p_[static_cast<std::size_t>(a)], q = log_p_[static_cast<std::size_t>(b)];
     return p != q ? p > q : a < b;
   };
-  const auto at = [&](std::size_t i) {
-    return ranked_.begin() + static_cast<std::ptrdiff_t>(std::min(i, ranked_.size()));
-  };
-  std::nth_element(at(first), at(count), ranked_.end(), more_probable);
-  std::sort(at(first), at(count), more_probable);
+  const auto begin = ranked_.begin() + static_cast<std::ptrdiff_t>(first);
+  const auto end = ranked_.begin() + static_cast<std::ptrdiff_t>(count);
+  // The same outcome: a heap of few is quick to look at all words with, one of many is not.
+  if (16 * (count - first) < ranked_.size()) {
+    std::partial_sort(begin, end, ranked_.end(), more_probable);
+  } else {
+    std::nth_element(begin, end, ranked_.end(), more_probable);
+    std::sort(begin, end, more_probable);
+  }
 }
 
 // Words are ranked as they are needed: most distributions need few, and to sort a whole vocabulary
@@ -53,7 +58,11 @@ std::size_t Sampler::reach_mass(double share) {
     return std::exp(static_cast<double>(log_p_[static_cast<std::size_t>(word)]));
   };
   double total = 0, mass = 0;
-  for (const int word : ranked_) total += mass_of(word);
+  if (ranked_.size() == log_p_.size()) {
+    total = view(log_p_).exp().cast<double>().sum();
+  } else {
+    for (const int word : ranked_) total += mass_of(word);
+  }
   std::size_t ranked = 0, enough = 0;
   while (enough < ranked_.size() && (enough == 0 || mass < share * total)) {
     if (enough == ranked) {
@@ -67,6 +76,10 @@ std::size_t Sampler::reach_mass(double share) {
 }
 
 void Sampler::keep_some() {
+  ranked_.clear();
+  if (options_.top_k == 0 && options_.top_p >= 1 && options_.min_p == 0) return;
+  ranked_.resize(log_p_.size());
+  std::iota(ranked_.begin(), ranked_.end(), 0);
   if (options_.top_k > 0) {
     const std::size_t kept = std::min(ranked_.size(), static_cast<std::size_t>(options_.top_k));
     rank(0, kept);
@@ -74,38 +87,57 @@ void Sampler::keep_some() {
   }
   if (options_.top_p < 1) ranked_.resize(reach_mass(options_.top_p));
   if (options_.min_p > 0) {
-    Real peak = log_p_[static_cast<std::size_t>(ranked_[0])];
-    for (const int word : ranked_) peak = std::max(peak, log_p_[static_cast<std::size_t>(word)]);
-    const double least = static_cast<double>(peak) + std::log(options_.min_p);
+    // The most probable word was never dropped.
+    const double least = static_cast<double>(view(log_p_).maxCoeff()) + std::log(options_.min_p);
     std::erase_if(ranked_, [&](int word) {
       return static_cast<double>(log_p_[static_cast<std::size_t>(word)]) < least;
     });
   }
 }
 
-int Sampler::pick(double uniform) {
-  weights_.resize(ranked_.size());
-  for (std::size_t i = 0; i < ranked_.size(); ++i) {
-    weights_[i] = log_p_[static_cast<std::size_t>(ranked_[i])];
+// p^(1/T) of the words that are left, the largest 1.
+void Sampler::weigh() {
+  if (ranked_.empty()) {
+    weights_ = log_p_;
+  } else {
+    weights_.resize(ranked_.size());
+    for (std::size_t i = 0; i < ranked_.size(); ++i) {
+      weights_[i] = log_p_[static_cast<std::size_t>(ranked_[i])];
+    }
   }
   Values weights = view(weights_);
-  // Divided in double: a tiny temperature overflows a float.
-  const double peak = static_cast<double>(weights.maxCoeff());
-  weights = ((weights.cast<double>() - peak) / options_.temperature).cast<Real>();
+  // A tiny temperature must not make the largest one 0 times infinity.
+  const Real inverse = static_cast<Real>(std::min(1 / options_.temperature, 1e30));
+  weights = (weights - weights.maxCoeff()).eval() * inverse;
   // Eigen's exp of -infinity is a little above 0.
   weights = (weights > kImpossible).select(weights.exp(), Real(0));
+}
+
+int Sampler::pick(double uniform) {
+  weigh();
+  // First the block, then the word: sums of blocks are quick.
+  const auto size = static_cast<Index>(weights_.size());
+  sums_.clear();
   double total = 0;
-  for (const Real weight : weights_) total += static_cast<double>(weight);
+  for (Index begin = 0; begin < size; begin += kBlock) {
+    const Index length = std::min(kBlock, size - begin);
+    sums_.push_back(view(weights_).segment(begin, length).cast<double>().sum());
+    total += sums_.back();
+  }
+  // Behind the last word, rounding may have left a sliver: that is its.
+  while (sums_.back() == 0) sums_.pop_back();
   double rest = uniform * total;
+  std::size_t block = 0;
+  while (block + 1 < sums_.size() && rest >= sums_[block]) rest -= sums_[block++];
   std::size_t last = 0;
-  for (std::size_t i = 0; i < weights_.size(); ++i) {
+  const std::size_t begin = block * static_cast<std::size_t>(kBlock);
+  const std::size_t end = std::min(weights_.size(), begin + static_cast<std::size_t>(kBlock));
+  for (std::size_t i = begin; i < end && rest >= 0; ++i) {
     if (weights_[i] == 0) continue;
     rest -= static_cast<double>(weights_[i]);
     last = i;
-    if (rest < 0) break;
   }
-  // Behind the last word, rounding may have left a sliver: that is its.
-  return ranked_[last];
+  return ranked_.empty() ? static_cast<int>(last) : ranked_[last];
 }
 
 int Sampler::draw(std::span<const Real> log_probabilities, std::span<const int> before) {
@@ -115,8 +147,6 @@ int Sampler::draw(std::span<const Real> log_probabilities, std::span<const int> 
   if (options_.temperature == 0) {
     return static_cast<int>(std::max_element(log_p_.begin(), log_p_.end()) - log_p_.begin());
   }
-  ranked_.resize(log_p_.size());
-  std::iota(ranked_.begin(), ranked_.end(), 0);
   keep_some();
   return pick(uniform_at(derive_key(options_.seed, "sample"), draws_++));
 }

@@ -35,19 +35,21 @@ class Sampler {
 
  private:
   void penalise(std::span<const int> before);
-  // Leaves in ranked_ the words that may be drawn.
+  // Leaves in ranked_ the words that may be drawn; none: all.
   void keep_some();
   // Places [first, count) of ranked_ get the most probable words from there on, in order.
   void rank(std::size_t first, std::size_t count);
   // How many of the most probable words have this share of the mass of all in ranked_.
   std::size_t reach_mass(double share);
+  void weigh();
   int pick(double uniform);
 
   SamplerOptions options_;
   std::uint64_t draws_ = 0;
   std::vector<Real> log_p_;  // [V], penalised
   std::vector<int> ranked_;
-  std::vector<Real> weights_;  // of ranked_
+  std::vector<Real> weights_;  // of these
+  std::vector<double> sums_;   // of blocks of weights
 };
 
 // The seed of sample number `sample` of a batch: that of sample 0 is the batch's own. At most 2^52,
