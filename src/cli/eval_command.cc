@@ -14,6 +14,7 @@
 #include "sluice/config/open_model.h"
 #include "sluice/eval/evaluation.h"
 #include "src/cli/commands.h"
+#include "src/cli/enum_option.h"
 #include "src/cli/logging.h"
 #include "src/cli/model_arguments.h"
 #include "src/cli/options.h"
@@ -29,14 +30,6 @@ struct EvalArguments {
   std::optional<std::string> invalid_utf8, mode;
   bool json = false;
 };
-
-std::optional<text::Mode> parse_mode(const std::optional<std::string>& name) {
-  if (!name) return std::nullopt;
-  for (const auto& [mode, spelt] : enum_names<text::Mode>) {
-    if (spelt == *name) return mode;
-  }
-  throw Error(ExitCode::kUsage, "--mode: expected stream or lines, found {}", quote(*name));
-}
 
 // A text as it was scored.
 struct Scored {
@@ -134,7 +127,8 @@ double total_bytes(const std::vector<std::string>& files) {
 
 ExitCode run_eval(const EvalArguments& arguments, Output& out) {
   const auto invalid_utf8 = parse_invalid_utf8(arguments.invalid_utf8);
-  const std::optional<text::Mode> chosen = parse_mode(arguments.mode);
+  std::optional<text::Mode> chosen;
+  if (arguments.mode) chosen = parse_enum<text::Mode>("--mode", *arguments.mode);
   train::ProgressBar bar(wants_bar(arguments.model.verbosity));
   start_logging(arguments.model.verbosity, bar);
   ThreadPool pool(arguments.model.thread_count());
@@ -169,7 +163,7 @@ Action set_up_eval(CLI::App& command) {
   auto arguments = std::make_shared<EvalArguments>();
   add_model_arguments(command, arguments->model);
   add_invalid_utf8(command, arguments->invalid_utf8, "as the model's text was read");
-  add_option(command, "--mode", arguments->mode, "stream|lines",
+  add_option(command, "--mode", arguments->mode, enum_choices<text::Mode>(),
              "the text as one stream, or each line alone; default: as the model was trained");
   add_flag(command, "--json", arguments->json, "one JSON object instead of a table");
   add_positional_list(command, "FILE", arguments->files,

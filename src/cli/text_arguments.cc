@@ -2,15 +2,14 @@
 
 #include <filesystem>
 
-#include "sluice/base/error.h"
-#include "sluice/base/printable.h"
 #include "sluice/text/corpus.h"
+#include "src/cli/enum_option.h"
 
 namespace sluice::cli {
 
 void add_invalid_utf8(CLI::App& command, std::optional<std::string>& value,
                       const std::string& fallback) {
-  add_option(command, "--invalid-utf8", value, "error|replace|bytes",
+  add_option(command, "--invalid-utf8", value, enum_choices<text::InvalidUtf8>(),
              "what becomes of bytes that are not UTF-8; default: " + fallback);
 }
 
@@ -34,11 +33,7 @@ void apply_text_arguments(const TextArguments& arguments, text::DataConfig& data
 
 std::optional<text::InvalidUtf8> parse_invalid_utf8(const std::optional<std::string>& value) {
   if (!value) return std::nullopt;
-  for (const auto& [mode, name] : enum_names<text::InvalidUtf8>) {
-    if (name == *value) return mode;
-  }
-  throw Error(ExitCode::kUsage, "--invalid-utf8: expected error, replace or bytes, found {}",
-              quote(*value));
+  return parse_enum<text::InvalidUtf8>("--invalid-utf8", *value);
 }
 
 std::string absolute_path(const std::string& path) {

@@ -80,7 +80,8 @@ ExitCode run_tokenizer_encode(const EncodeArguments& arguments, Output& out) {
   Output::check_open();
   const auto tokenizer = open_tokenizer(*arguments.tokenizer);
   const text::Corpus corpus(
-      arguments.files.empty() ? std::vector<std::string>{"-"} : arguments.files, invalid);
+      arguments.files.empty() ? std::vector<std::string>{"-"} : text::expand_files(arguments.files),
+      invalid);
   LineEncoder lines(*tokenizer, arguments.pieces, out);
   const text::CorpusCounts counts =
       text::read_corpus(corpus, [&](const text::LinePiece& piece) { lines.add(piece); });

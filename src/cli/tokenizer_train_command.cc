@@ -63,13 +63,13 @@ text::TokenizerConfig tokenizer_config(const TrainTokenizerArguments& arguments)
   return config;
 }
 
-void check_out(const TrainTokenizerArguments& arguments) {
+void check_out(const TrainTokenizerArguments& arguments, const text::Corpus& corpus) {
   if (!arguments.out || arguments.out->empty()) {
     throw Error(ExitCode::kUsage, "--out: expected the file of the tokenizer, found {}",
                 arguments.out ? "\"\"" : "none");
   }
   std::error_code error;
-  for (const std::string& file : arguments.files) {
+  for (const std::string& file : corpus.files) {
     if (!std::filesystem::equivalent(file, *arguments.out, error)) continue;
     throw Error(ExitCode::kUsage, "--out: {} is the text itself; name another file",
                 quote(*arguments.out));
@@ -84,8 +84,9 @@ ExitCode run_tokenizer_train(const TrainTokenizerArguments& arguments, Output& o
   Output::check_open();
   const text::TokenizerConfig config = tokenizer_config(arguments);
   const text::Corpus corpus(
-      arguments.files, parse_enum<text::InvalidUtf8>("--invalid-utf8", arguments.invalid_utf8));
-  check_out(arguments);
+      text::expand_files(arguments.files),
+      parse_enum<text::InvalidUtf8>("--invalid-utf8", arguments.invalid_utf8));
+  check_out(arguments, corpus);
   train::ProgressBar bar(false);
   start_logging(arguments.verbosity, bar);
   const auto tokenizer =

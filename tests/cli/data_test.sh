@@ -66,7 +66,7 @@ refuses 65 '^error: tail\.gz: offset [0-9]+: corrupt gzip data' data info tail.g
 printf 'ab\xe9c\nd\xff\xfe\n\xe2\x82 \xc0\x80 \xf5\n' >bad.txt
 refuses 65 '^error: bad\.txt: offset 2: .*0xe9; malformed bytes: 8, at 2, 6, 7, 9, 10, \.\.\.\)' \
   data info bad.txt
-refuses 2 '^error: --invalid-utf8: expected error, replace or bytes, found "skip"' data info bad.txt \
+refuses 2 '^error: --invalid-utf8: expected one of error, replace, bytes, found "skip"' data info bad.txt \
   --invalid-utf8 skip
 for mode in replace bytes; do
   succeeds data info bad.txt --json --invalid-utf8 $mode

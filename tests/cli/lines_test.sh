@@ -60,7 +60,7 @@ alone = sum(map(float, open(sums))) + empty * (with_empty - without)
 sys.exit(abs(alone / total - 1) > 1e-6)
 PY
   fail "line by line the text costs something else"
-refuses 2 '--mode: expected stream or lines, found "line"' eval run valid.txt --mode line
+refuses 2 '--mode: expected one of stream, lines, found "line"' eval run valid.txt --mode line
 
 # --- A stream model scores lines too.
 succeeds train tiny.json --out stream --max-steps 10
