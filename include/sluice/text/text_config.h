@@ -94,7 +94,8 @@ struct TokenizerConfig {
     visit("type", self.type, Range{}, "what a token is");
     visit("algorithm", self.algorithm, Range{}, "sentencepiece: how pieces are found");
     visit("vocab_size", self.vocab_size, Range{.min = 2, .max = 1 << 28},
-          "char, word: keep the most frequent, </s> and <unk> included; \"auto\": no limit");
+          "sentencepiece: pieces, 300 or more; \"auto\": by the size of the text; char, word: keep "
+          "the most frequent, </s> and <unk> included; \"auto\": no limit");
     visit("min_count", self.min_count, Range{.min = 1, .max = 1 << 28},
           "char, word: rarer forms are <unk>");
     visit("file", self.file, Range{},
