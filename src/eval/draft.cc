@@ -1,5 +1,6 @@
 #include "sluice/eval/draft.h"
 
+#include <Eigen/Core>
 #include <algorithm>
 #include <cassert>
 #include <cmath>
@@ -21,7 +22,9 @@ std::vector<int> opening_words(const Writer& writer, std::span<const int> prompt
 
 void check_finite(const Writer& writer, std::span<const Real> log_probabilities) {
   // One that is not finite makes them all NaN; words may be impossible, but not every one.
-  if (std::isfinite(*std::max_element(log_probabilities.begin(), log_probabilities.end()))) return;
+  using Values = Eigen::Map<const Eigen::Array<Real, Eigen::Dynamic, 1>>;
+  const auto size = static_cast<Index>(log_probabilities.size());
+  if (std::isfinite(Values(log_probabilities.data(), size).maxCoeff())) return;
   throw Error(ExitCode::kBadData, "{}: its probabilities are not finite: the run diverged",
               writer.source);
 }

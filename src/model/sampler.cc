@@ -17,8 +17,8 @@ Values view(std::vector<Real>& values) {
   return {values.data(), static_cast<Index>(values.size())};
 }
 
-constexpr Index kBlock = 256;      // words
-constexpr Real kImpossible = -80;  // e^-80: no draw of 53 bits ever gets there
+constexpr Index kBlock = 256;              // words
+constexpr Real kImpossible = Real(1e-35);  // no draw of 53 bits ever gets there
 
 }  // namespace
 
@@ -110,7 +110,8 @@ void Sampler::weigh() {
   const Real inverse = static_cast<Real>(std::min(1 / options_.temperature, 1e30));
   weights = (weights - weights.maxCoeff()).eval() * inverse;
   // Eigen's exp of -infinity is a little above 0.
-  weights = (weights > kImpossible).select(weights.exp(), Real(0));
+  weights = weights.exp();
+  weights = (weights > kImpossible).select(weights, Real(0));
 }
 
 int Sampler::pick(double uniform) {

@@ -12,9 +12,9 @@ using testing::TinyWriter;
 const model::SamplerOptions kGreedy{.temperature = 0};
 
 // What a new dialogue says when all of this was its first line, </s> by </s>.
-std::string afresh(const TinyWriter& tiny, const std::string& text) {
+Sample afresh(const TinyWriter& tiny, const std::string& text) {
   Dialogue dialogue(tiny.writer, kGreedy);
-  return dialogue.turn(tiny.ids(text), [](std::string_view) { return true; }).text;
+  return dialogue.turn(tiny.ids(text), [](std::string_view) { return true; });
 }
 
 TEST_CASE("Dialogue: the model sees the whole text, lines and continuations", "[eval]") {
@@ -30,7 +30,9 @@ TEST_CASE("Dialogue: the model sees the whole text, lines and continuations", "[
       shown += piece;
       return true;
     });
-    CHECK(sample.text == afresh(tiny, text));
+    const Sample expected = afresh(tiny, text);
+    CHECK(sample.text == expected.text);
+    CHECK(sample.logprob_nats == Approx(expected.logprob_nats).epsilon(1e-5));
     CHECK(sample.text == shown);
     CHECK(sample.tokens == 15);
     text += sample.text;
@@ -49,7 +51,9 @@ TEST_CASE("Dialogue: a continuation that is broken off stays part of the text", 
   CHECK(cut.tokens == 4);
   const std::string text = "abc" + cut.text;
   const Sample next = dialogue.turn(tiny.ids("had"), [](std::string_view) { return true; });
-  CHECK(next.text == afresh(tiny, text + (text.back() == '\n' ? "had" : "\nhad")));
+  const Sample expected = afresh(tiny, text + (text.back() == '\n' ? "had" : "\nhad"));
+  CHECK(next.text == expected.text);
+  CHECK(next.logprob_nats == Approx(expected.logprob_nats).epsilon(1e-5));
 }
 
 TEST_CASE("Dialogue: after a stop string the text goes on behind it", "[eval]") {

@@ -92,7 +92,10 @@ void single_token_product(const RowActivations& x, const ProductWeights& w, Inde
 void ReferenceBackend::forward_single_tokens(const RowActivations& x, const ProductWeights& w,
                                              const RowJunction& junction) {
   const Index n = w.shape.out, tokens = x.tokens(), halves = w.shape.paired ? 2 : 1;
-  const Index part = std::max<Index>(32, ((n + 15) / 16 + kAlign - 1) / kAlign * kAlign);
+  // Narrow parts give threads more to share, wide ones are quicker with several tokens. Both are
+  // whole runs of kAlign channels, so that each channel is computed by the same instructions.
+  const Index least = tokens == 1 ? 2 * kAlign : 4 * kAlign;
+  const Index part = std::max(least, ((n + 15) / 16 + kAlign - 1) / kAlign * kAlign);
   const Chunks channels = {n, part};
   reserve_scratch(tokens * halves * part);
   pool_.run(channels.count(), [&](Index chunk, int worker) {
