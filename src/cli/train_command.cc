@@ -44,11 +44,10 @@ class Deadline {
 
 // Says what is about to happen.
 void announce(const Config& config, const RunDirectory& directory, const config::RunText& text,
-              const text::Batcher& batches, const model::GatedConvLm& network,
-              const train::DiskPlan& disk) {
+              const model::GatedConvLm& network, const train::DiskPlan& disk) {
   const double parameters = static_cast<double>(network.parameters().elements());
-  const double step_tokens = static_cast<double>(config.data.batch_size * batches.longest() *
-                                                 config.train.accumulate_steps);
+  const double step_tokens = static_cast<double>(
+      config.data.batch_size * config.data.tokens_per_sample * config.train.accumulate_steps);
   std::string length;
   if (config.train.max_steps) {
     length = fmt::format("{} steps of {}{:.0f} tokens", *config.train.max_steps,
@@ -85,6 +84,7 @@ ExitCode train_run(const Config& config, const train::ModelInfo& info, RunDirect
        .model = network,
        .batches = batches,
        .batch_size = config.data.batch_size,
+       .tokens_per_sample = config.data.tokens_per_sample,
        .valid = text.valid,
        .mode = config.data.mode,
        .permutation = text.permutation,
@@ -157,9 +157,9 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   warn_of_idle_keys(config);
   const text::Cache cache = arguments.dry_run ? text::Cache::kReadOnly : text::Cache::kKeep;
   const config::RunText text = prepare_text(start, cache, deadline, bar);
-  const auto batches =
-      text::make_batcher(config.data, text.train, text.permutation, text.tokenizer->end_of_line(),
-                         static_cast<std::uint64_t>(config.train.seed));
+  const auto batches = text::make_batcher(
+      config.data, text.train, text.permutation, text.tokenizer->end_of_line(),
+      model::context_rows(config.model), static_cast<std::uint64_t>(config.train.seed));
   ThreadPool pool(config.train.threads > 0 ? static_cast<int>(config.train.threads)
                                            : available_cpus());
   const auto backend = kernels::make_reference_backend(pool);
@@ -187,7 +187,7 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   const train::DiskPlan disk = train::plan_disk(network.parameters(), info, config.train.keep_last);
   if (!start.checkpoint) {
     // Everything that can be refused is refused before an older run's files go.
-    network.state(config.data.batch_size, batches->longest(), true);
+    network.state(config.data.batch_size, config.data.tokens_per_sample, true);
     check_disk(start.path, disk.checkpoint + disk.model);
     StopSignal::install();
     start.directory =
@@ -196,7 +196,7 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   }
   write_file_atomically(start.directory->config_path(), info.config);
   log_to_file(start.directory->log_path());
-  announce(config, *start.directory, text, *batches, network, disk);
+  announce(config, *start.directory, text, network, disk);
   if (start.checkpoint) spdlog::info("resumed at step {}", state.step);
   if (start.init) spdlog::info("initial weights: {}", start.init->path());
   start.checkpoint.reset();
