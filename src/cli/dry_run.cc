@@ -58,13 +58,14 @@ std::string network_text(const DryRun& run) {
 std::string length_text(const DryRun& run, model::GatedConvLm::State& memory) {
   const config::Config& config = run.config;
   const Index per_step = config.data.batch_size * config.train.accumulate_steps;
-  const double step_tokens = static_cast<double>(per_step * run.batches.longest());
+  const double step_tokens = static_cast<double>(per_step * config.data.tokens_per_sample);
   const auto epochs = static_cast<std::uint64_t>(config.train.max_epochs.value_or(0));
   text::Batch batch;
   const double forward = train::time_forward(run.network, run.batches, batch, memory);
   const double valid_batches =
       static_cast<double>(run.text.valid.size()) /
-      (static_cast<double>(config.data.batch_size) * run.batches.mean_length());
+      (static_cast<double>(config.data.batch_size * config.data.tokens_per_sample) *
+       run.batches.mean_load());
   const train::LengthPlan plan = train::plan_length(
       config.train, run.state, run.batches.epoch_start(epochs), per_step, forward, valid_batches);
   const double samples = plan.steps * static_cast<double>(per_step);
@@ -110,7 +111,7 @@ std::string disk_text(const train::DiskPlan& plan, Index kept) {
 ExitCode dry_run(const DryRun& run, Output& out) {
   const config::Config& config = run.config;
   const auto state = [&] {
-    return run.network.state(config.data.batch_size, run.batches.longest(), true);
+    return run.network.state(config.data.batch_size, config.data.tokens_per_sample, true);
   };
   // A run makes its batch twice, so that what is refused is refused before anything is written.
   state();

@@ -55,11 +55,10 @@ void warn_of_changes(text::FileStamps& stamps) {
 
 // Says what is about to happen.
 void announce(const Config& config, const RunDirectory& directory, const config::RunText& text,
-              const text::Batcher& batches, const model::GatedConvLm& network,
-              const train::DiskPlan& disk) {
+              const model::GatedConvLm& network, const train::DiskPlan& disk) {
   const double parameters = static_cast<double>(network.parameters().elements());
-  const double step_tokens = static_cast<double>(config.data.batch_size * batches.longest() *
-                                                 config.train.accumulate_steps);
+  const double step_tokens = static_cast<double>(
+      config.data.batch_size * config.data.tokens_per_sample * config.train.accumulate_steps);
   std::string length;
   if (config.train.max_steps) {
     length = fmt::format("{} steps of {}{:.0f} tokens", *config.train.max_steps,
@@ -97,6 +96,7 @@ ExitCode train_run(const Config& config, const train::ModelInfo& info, RunDirect
        .model = network,
        .batches = batches,
        .batch_size = config.data.batch_size,
+       .tokens_per_sample = config.data.tokens_per_sample,
        .valid = text.valid,
        .mode = config.data.mode,
        .permutation = text.permutation,
@@ -177,9 +177,9 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   texts.insert(texts.end(), config.data.valid.begin(), config.data.valid.end());
   text::FileStamps stamps(texts);
   const config::RunText text = prepare_text(start, cache, deadline, bar, pool);
-  const auto batches =
-      text::make_batcher(config.data, text.train, text.permutation, text.tokenizer->end_of_line(),
-                         static_cast<std::uint64_t>(config.train.seed));
+  const auto batches = text::make_batcher(
+      config.data, text.train, text.permutation, text.tokenizer->end_of_line(),
+      model::context_rows(config.model), static_cast<std::uint64_t>(config.train.seed));
   const auto backend = kernels::make_reference_backend(pool);
   const kernels::ArraySet arrays =
       kernels::training_arrays(optim::update_kind(config.optimizer), config.train.ema_decay > 0);
@@ -205,7 +205,7 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   const train::DiskPlan disk = train::plan_disk(network.parameters(), info, config.train.keep_last);
   if (!start.checkpoint) {
     // Everything that can be refused is refused before an older run's files go.
-    network.state(config.data.batch_size, batches->longest(), true);
+    network.state(config.data.batch_size, config.data.tokens_per_sample, true);
     check_disk(start.path, disk.checkpoint + disk.model);
     StopSignal::install();
     start.directory =
@@ -214,7 +214,7 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   }
   write_file_atomically(start.directory->config_path(), info.config);
   log_to_file(start.directory->log_path());
-  announce(config, *start.directory, text, *batches, network, disk);
+  announce(config, *start.directory, text, network, disk);
   if (start.checkpoint) spdlog::info("resumed at step {}", state.step);
   if (start.init) spdlog::info("initial weights: {}", start.init->path());
   start.checkpoint.reset();

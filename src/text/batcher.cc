@@ -76,19 +76,18 @@ Batcher::Batcher(TokenFile tokens, const Permutation& permutation, int end_of_li
   }
 }
 
-void Batcher::set_epoch(std::uint64_t samples, Index longest, double mean_length) {
+void Batcher::set_epoch(std::uint64_t samples, double mean_load) {
   samples_in_epoch_ = samples;
-  longest_ = longest;
-  mean_length_ = mean_length;
+  mean_load_ = mean_load;
 }
 
 Batcher::Position Batcher::locate(std::uint64_t sample) const {
   return {sample / samples_in_epoch_, sample % samples_in_epoch_, samples_in_epoch_};
 }
 
-void Batcher::clear(Index time, Batch& batch) const {
-  const auto size = static_cast<std::size_t>(batch_size_ * time);
-  batch.sequences = batch_size_;
+void Batcher::clear(Index sequences, Index time, Batch& batch) const {
+  const auto size = static_cast<std::size_t>(sequences * time);
+  batch.sequences = sequences;
   batch.time = time;
   batch.inputs.assign(size, permutation_->to_model(end_of_line_));
   batch.targets.assign(size, -1);
@@ -120,12 +119,11 @@ StreamBatcher::StreamBatcher(TokenFile text, const Permutation& permutation, int
                 "lower data.tokens_per_sample",
                 time_, tokens().size());
   }
-  set_epoch(Cut(tokens().size(), static_cast<std::uint64_t>(time_)).windows, time_,
-            static_cast<double>(time_));
+  set_epoch(Cut(tokens().size(), static_cast<std::uint64_t>(time_)).windows, 1);
 }
 
 void StreamBatcher::load(std::uint64_t first_sample, Batch& batch) const {
-  clear(time_, batch);
+  clear(batch_size(), time_, batch);
   const auto time = static_cast<std::uint64_t>(time_);
   Position position = locate(first_sample);
   Epoch epoch(seed_, position.epoch, tokens().size(), time);
@@ -142,10 +140,10 @@ void StreamBatcher::load(std::uint64_t first_sample, Batch& batch) const {
 
 std::unique_ptr<Batcher> make_batcher(const DataConfig& data, TokenFile tokens,
                                       const Permutation& permutation, int end_of_line,
-                                      std::uint64_t seed) {
+                                      Index context, std::uint64_t seed) {
   if (data.mode == Mode::kLines) {
     return std::make_unique<LinesBatcher>(std::move(tokens), permutation, end_of_line,
-                                          data.tokens_per_sample, data.batch_size, seed);
+                                          data.tokens_per_sample, data.batch_size, context, seed);
   }
   return std::make_unique<StreamBatcher>(std::move(tokens), permutation, end_of_line,
                                          data.tokens_per_sample, data.batch_size, seed);

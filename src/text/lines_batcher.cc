@@ -43,7 +43,8 @@ void each_sample(const TokenFile& tokens, std::uint64_t time, const Visit& sampl
 }  // namespace
 
 LinesBatcher::LinesBatcher(TokenFile text, const Permutation& permutation, int end_of_line,
-                           Index tokens_per_sample, Index batch_size, std::uint64_t seed)
+                           Index tokens_per_sample, Index batch_size, Index context,
+                           std::uint64_t seed)
     : Batcher(std::move(text), permutation, end_of_line, batch_size),
       time_(static_cast<std::uint64_t>(tokens_per_sample)),
       seed_(seed) {
@@ -51,12 +52,7 @@ LinesBatcher::LinesBatcher(TokenFile text, const Permutation& permutation, int e
   count_classes();
   require_memory(8.0 * static_cast<double>(class_begin_.back()), "the lines of the text");
   fill_classes();
-  const auto longest = std::max_element(
-      samples_.begin() + static_cast<std::ptrdiff_t>(class_begin_.end()[-2]), samples_.end(),
-      [](std::uint64_t a, std::uint64_t b) { return a % kLengths < b % kLengths; });
-  const auto whole = static_cast<std::uint64_t>(batch_size);
-  set_epoch((samples_.size() + whole - 1) / whole * whole,
-            static_cast<Index>(*longest % kLengths + 1), mean_batch_length());
+  cut_batches(static_cast<std::uint64_t>(context));
 }
 
 void LinesBatcher::count_classes() {
@@ -78,23 +74,27 @@ void LinesBatcher::fill_classes() {
   });
 }
 
-std::uint64_t LinesBatcher::batches() const {
+void LinesBatcher::cut_batches(std::uint64_t context) {
   const auto size = static_cast<std::uint64_t>(batch_size());
-  return (samples_.size() + size - 1) / size;
-}
-
-// Batch i takes the places [i B, (i + 1) B), less what B does not divide: the first are empty.
-double LinesBatcher::mean_batch_length() const {
-  const auto size = static_cast<std::uint64_t>(batch_size());
-  const std::uint64_t empty = batches() * size - samples_.size();
-  double sum = 0;
-  for (std::uint64_t i = 0; i < batches(); ++i) {
-    const std::uint64_t last = (i + 1) * size - empty - 1;
-    const auto above = std::upper_bound(class_begin_.begin(), class_begin_.end(), last);
-    const auto number = static_cast<std::size_t>(above - class_begin_.begin()) - 1;
-    sum += static_cast<double>(std::min(time_, class_bound(number)));
+  const std::uint64_t most = size * (time_ + context);
+  std::uint64_t rows = 0, largest_rows = 0, sum = 0;
+  const auto close = [&](std::uint64_t end) {
+    sum += rows;
+    if (rows > largest_rows) largest_ = batch_begin_.size() - 1;
+    largest_rows = std::max(largest_rows, rows);
+    batch_begin_.push_back(end);
+  };
+  batch_begin_ = {0};
+  for (std::size_t number = 0; number + 1 < class_begin_.size(); ++number) {
+    const std::uint64_t each = std::min(time_, class_bound(number)) + context;
+    for (std::uint64_t place = class_begin_[number]; place < class_begin_[number + 1]; ++place) {
+      if ((place + 1 - batch_begin_.back()) * each > most) close(place);
+      rows = (place + 1 - batch_begin_.back()) * each;
+    }
   }
-  return sum / static_cast<double>(batches());
+  close(samples_.size());
+  set_epoch(batches() * size, static_cast<double>(sum) / static_cast<double>(batches()) /
+                                  static_cast<double>(largest_rows));
 }
 
 LinesBatcher::Sample LinesBatcher::sample(std::uint64_t epoch_key, std::uint64_t place) const {
@@ -107,19 +107,16 @@ LinesBatcher::Sample LinesBatcher::sample(std::uint64_t epoch_key, std::uint64_t
 }
 
 void LinesBatcher::load_batch(std::uint64_t epoch_key, std::uint64_t number, Batch& batch) const {
-  const auto size = static_cast<std::uint64_t>(batch_size());
-  const std::uint64_t empty = batches() * size - samples_.size();
-  const std::uint64_t missing = number == 0 ? empty : 0;
   std::vector<Sample> samples;
   std::uint64_t longest = 0;
-  for (std::uint64_t b = missing; b < size; ++b) {
-    samples.push_back(sample(epoch_key, number * size + b - empty));
+  for (std::uint64_t place = batch_begin_[number]; place < batch_begin_[number + 1]; ++place) {
+    samples.push_back(sample(epoch_key, place));
     longest = std::max(longest, samples.back().length);
   }
-  clear(static_cast<Index>(longest), batch);
+  clear(static_cast<Index>(samples.size()), static_cast<Index>(longest), batch);
   for (std::size_t i = 0; i < samples.size(); ++i) {
     const auto [begin, length] = samples[i];
-    fill(static_cast<Index>(missing + i), begin, begin + length, batch);
+    fill(static_cast<Index>(i), begin, begin + length, batch);
   }
 }
 
@@ -133,6 +130,6 @@ void LinesBatcher::load(std::uint64_t first_sample, Batch& batch) const {
   load_batch(derive_key(key, "classes"), number, batch);
 }
 
-void LinesBatcher::load_largest(Batch& batch) const { load_batch(0, batches() - 1, batch); }
+void LinesBatcher::load_largest(Batch& batch) const { load_batch(0, largest_, batch); }
 
 }  // namespace sluice::text

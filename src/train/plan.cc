@@ -85,9 +85,7 @@ double time_forward(const model::GatedConvLm& network, const text::Batcher& batc
     network.forward(batch.inputs, batch.targets, memory);
     seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   }
-  // Context rows are computed like others.
-  const double context = static_cast<double>(memory.map().context);
-  return seconds * (batches.mean_length() + context) / (static_cast<double>(batch.time) + context);
+  return seconds * batches.mean_load();
 }
 
 double seconds_of(const TrainConfig& config, double steps, double forward, double valid_batches) {

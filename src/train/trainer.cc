@@ -52,7 +52,7 @@ Trainer::Trainer(const Run& run, const TrainState& state)
       state_(state),
       metrics_(run.directory.metrics_path(), state.step,
                state.baseline_due != 0 ? -1 : state.validated_step),
-      memory_(run.model.state(run.batch_size, run.batches.longest(), true)),
+      memory_(run.model.state(run.batch_size, run.tokens_per_sample, true)),
       started_(Clock::now()),
       seconds_before_(state.elapsed_seconds) {
   if (run.train.max_epochs) {
@@ -102,8 +102,9 @@ Trainer::Outcome Trainer::run() {
 
 double Trainer::estimate_seconds() {
   const double forward = time_forward(run_.model, run_.batches, batch_, *memory_);
-  const double tokens = static_cast<double>(run_.batch_size) * run_.batches.mean_length();
-  const double valid_batches = static_cast<double>(run_.valid.size()) / tokens;
+  const double valid_batches =
+      static_cast<double>(run_.valid.size()) /
+      (static_cast<double>(run_.batch_size * run_.tokens_per_sample) * run_.batches.mean_load());
   return plan_length(run_.train, state_, last_sample_, samples_per_step(), forward, valid_batches)
       .seconds;
 }
@@ -139,7 +140,7 @@ void Trainer::step() {
     run_.model.backward(batch_.inputs, *memory_, flow ? flow->observer() : nullptr);
     nats += loss.nats;
     targets += loss.targets;
-    first_sequence += static_cast<std::uint64_t>(run_.batch_size);
+    first_sequence += static_cast<std::uint64_t>(batch_.sequences);
     state_.samples += static_cast<std::uint64_t>(run_.batch_size);
   }
   const bool applied = apply(nats, targets, lr, flow ? &*flow : nullptr);

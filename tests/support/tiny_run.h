@@ -39,7 +39,7 @@ struct TinyRun {
         [](std::uint64_t, std::uint64_t) {}));
     config::resolve_cutoffs(config, *text, [](const std::string&) {});
     batches = text::make_batcher(config.data, text->train, text->permutation,
-                                 text->tokenizer->end_of_line(),
+                                 text->tokenizer->end_of_line(), model::context_rows(config.model),
                                  static_cast<std::uint64_t>(config.train.seed));
     info = {.config = to_json(config),
             .tokenizer = text->tokenizer->serialise(),
@@ -73,6 +73,7 @@ struct TinyRun {
                            .model = model,
                            .batches = *batches,
                            .batch_size = config.data.batch_size,
+                           .tokens_per_sample = config.data.tokens_per_sample,
                            .valid = text->valid,
                            .mode = config.data.mode,
                            .permutation = text->permutation,

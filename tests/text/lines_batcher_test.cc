@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
-#include <map>
 #include <memory>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "sluice/text/tokenizer.h"
@@ -16,6 +16,8 @@ using namespace sluice::text;
 using namespace sluice::text::testing;
 
 namespace {
+
+constexpr Index kContext = 2;
 
 // Lines of so many words each. All words are different: word number i of the text has tokenizer id
 // i + 2, and model ids are the reverse.
@@ -43,7 +45,7 @@ class LineCorpus {
   }
 
   LinesBatcher batcher(Index time, Index batch, std::uint64_t seed = 1) const {
-    return {*tokens_, permutation_, 0, time, batch, seed};
+    return {*tokens_, permutation_, 0, time, batch, kContext, seed};
   }
   const std::vector<int>& text() const { return text_; }  // model ids
   int end_of_line() const { return permutation_.to_model(0); }
@@ -67,7 +69,7 @@ std::vector<int> targets_of(const Batch& batch, Index sequence, int end_of_line)
   return {row, padding};
 }
 
-// Every sample of an epoch: its first input, then its targets; empty sequences apart.
+// Every sample of an epoch: its first input, then its targets.
 std::multiset<std::vector<int>> samples_of(const LinesBatcher& batcher, Index batch_size,
                                            std::uint64_t epoch, int end_of_line) {
   std::multiset<std::vector<int>> samples;
@@ -75,15 +77,14 @@ std::multiset<std::vector<int>> samples_of(const LinesBatcher& batcher, Index ba
   const auto step = static_cast<std::uint64_t>(batch_size);
   for (auto n = batcher.epoch_start(epoch); n < batcher.epoch_start(epoch + 1); n += step) {
     batcher.load(n, batch);
-    REQUIRE(batch.sequences == batch_size);
     Index scored = 0, longest = 0;
-    for (Index b = 0; b < batch_size; ++b) {
+    for (Index b = 0; b < batch.sequences; ++b) {
       std::vector<int> sample = targets_of(batch, b, end_of_line);
       const auto inputs = batch.inputs.begin() + b * batch.time;
       const auto length = static_cast<Index>(sample.size());
       scored += length;
       longest = std::max(longest, length);
-      if (length == 0) continue;
+      REQUIRE(length > 0);
       // Each target is the next input.
       REQUIRE(std::equal(sample.begin(), sample.end() - 1, inputs + 1));
       sample.insert(sample.begin(), *inputs);
@@ -132,39 +133,50 @@ TEST_CASE("LinesBatcher: every line is a sample once an epoch, long ones in piec
   }
 }
 
-TEST_CASE("LinesBatcher: only the batch of the shortest lines is short", "[text]") {
-  const LineCorpus corpus({20, 20, 20, 20, 20, 0, 0});
-  const LinesBatcher batcher = corpus.batcher(32, 3);
-  Batch batch;
-  std::multiset<Index> empty;
-  for (auto n = batcher.epoch_start(0); n < batcher.epoch_start(1); n += 3) {
-    batcher.load(n, batch);
-    Index found = 0;
-    for (Index b = 0; b < 3; ++b) found += targets_of(batch, b, corpus.end_of_line()).empty();
-    if (found > 0) CHECK(batch.time == 1);
-    empty.insert(found);
+TEST_CASE("LinesBatcher: a batch has the memory of B sequences of T, and is full", "[text]") {
+  std::vector<int> lines(60, 0);
+  for (int i = 0; i < 240; ++i) lines.push_back(i * 7 % 50);
+  const LineCorpus corpus(lines);
+  for (const auto& [time, size] : std::vector<std::pair<Index, Index>>{{51, 4}, {20, 3}, {1, 5}}) {
+    const LinesBatcher batcher = corpus.batcher(time, size);
+    const Index most = size * (time + kContext);
+    int loose = 0, batches = 0;
+    double rows = 0;
+    Batch batch;
+    const auto step = static_cast<std::uint64_t>(size);
+    for (auto n = batcher.epoch_start(0); n < batcher.epoch_start(1); n += step, ++batches) {
+      batcher.load(n, batch);
+      REQUIRE(batch.sequences * (batch.time + kContext) <= most);
+      // Another of the same length would not fit, or of the next class.
+      loose += (batch.sequences + 1) * (batch.time + 4 + kContext) <= most;
+      rows += static_cast<double>(batch.sequences * (batch.time + kContext));
+    }
+    CHECK(loose <= 1);  // the last of the longest lines
+    batcher.load_largest(batch);
+    const auto largest = static_cast<double>(batch.sequences * (batch.time + kContext));
+    CHECK(largest >= 0.9 * static_cast<double>(most));
+    CHECK(batcher.mean_load() == Approx(rows / batches / largest).epsilon(0.1));
   }
-  CHECK(empty == std::multiset<Index>{0, 0, 2});
 }
 
 TEST_CASE("LinesBatcher: lines of like length share a batch, others every epoch", "[text]") {
   std::vector<int> lines;
-  for (int i = 0; i < 300; ++i) lines.push_back(i * 7 % 30);
+  for (int i = 0; i < 600; ++i) lines.push_back(i * 7 % 30);
   const LineCorpus corpus(lines);
-  const LinesBatcher batcher = corpus.batcher(64, 4);
+  const LinesBatcher batcher = corpus.batcher(64, 2);
   std::set<std::vector<Index>> orders;
   std::set<std::set<std::vector<int>>> compositions;
   Batch batch;
   for (std::uint64_t epoch = 0; epoch < 5; ++epoch) {
     std::vector<Index> times;
     std::set<std::vector<int>> together;
-    for (auto n = batcher.epoch_start(epoch); n < batcher.epoch_start(epoch + 1); n += 4) {
+    for (auto n = batcher.epoch_start(epoch); n < batcher.epoch_start(epoch + 1); n += 2) {
       batcher.load(n, batch);
       times.push_back(batch.time);
-      // Two classes at most: here at most three lengths.
-      CHECK(batch.scored > 4 * (batch.time - 3));
+      // Two classes at most, of 20 lines for each length.
+      if (batch.time > 8) CHECK(batch.scored > batch.sequences * (batch.time - 4));
       std::vector<int> first_targets;
-      for (Index b = 0; b < 4; ++b) {
+      for (Index b = 0; b < batch.sequences; ++b) {
         first_targets.push_back(batch.targets[static_cast<std::size_t>(b * batch.time)]);
       }
       std::sort(first_targets.begin(), first_targets.end());
@@ -202,43 +214,16 @@ TEST_CASE("LinesBatcher: the batches of a seed are frozen", "[text]") {
   const LineCorpus corpus({2, 0, 3, 1, 1, 5, 0});
   const LinesBatcher batcher = corpus.batcher(4, 3, 1);
   CHECK(batcher.epoch_start(1) == 9);
-  std::vector<int> targets;
-  for (const std::uint64_t first : {0u, 3u, 6u, 9u}) {
+  std::vector<std::vector<int>> batches;
+  for (const std::uint64_t first : {0u, 3u, 6u}) {
     Batch batch;
     batcher.load(first, batch);
-    targets.push_back(static_cast<int>(batch.time));
-    targets.insert(targets.end(), batch.targets.begin(), batch.targets.end());
+    batches.push_back(batch.targets);
   }
-  // Each time the length and the targets; 13 is </s>. The words count down from 11.
-  CHECK(targets == std::vector<int>{2, 6,  13, 5,  13, 0, 13,                     //
-                                    1, -1, 13, 13,                                //
-                                    4, 11, 10, 13, -1, 9, 8,  7, 13, 4, 3, 2, 1,  //
-                                    2, 6,  13, 0,  13, 5, 13});
-}
-
-TEST_CASE("LinesBatcher: longest and mean length are those of an epoch", "[text]") {
-  std::vector<int> lines;
-  for (int i = 0; i < 500; ++i) lines.push_back(i * i % 47);
-  const LineCorpus corpus(lines);
-  for (const Index time : {10, 64}) {
-    const LinesBatcher batcher = corpus.batcher(time, 8);
-    CHECK(batcher.longest() == std::min<Index>(time, 43));
-    double sum = 0;
-    Index longest = 0;
-    Batch batch;
-    for (auto n = batcher.epoch_start(1); n < batcher.epoch_start(2); n += 8) {
-      batcher.load(n, batch);
-      sum += static_cast<double>(batch.time);
-      longest = std::max(longest, batch.time);
-    }
-    const double mean = sum / static_cast<double>(batcher.epoch_start(1) / 8);
-    CHECK(longest == batcher.longest());
-    CHECK(batcher.mean_length() >= mean);
-    CHECK(batcher.mean_length() <= 1.1 * mean);
-    batcher.load_largest(batch);
-    CHECK(batch.time == batcher.longest());
-    CHECK(batch.sequences == 8);
-  }
+  // 13 is </s>; the words count down from 11.
+  CHECK(batches == std::vector<std::vector<int>>{{0, 13, -1, -1, 11, 10, 13, -1, 9, 8, 7, 13},
+                                                 {13, -1, 13, -1, 6, 13, 5, 13},
+                                                 {4, 3, 2, 1}});
 }
 
 TEST_CASE("LinesBatcher: at most 15 % of natural lines' batches are padding", "[text]") {
@@ -250,7 +235,7 @@ TEST_CASE("LinesBatcher: at most 15 % of natural lines' batches are padding", "[
     const auto tokenizer = train_tokenizer({file}, {}, config, false);
     const TokenFile tokens = tokenize({file}, {}, *tokenizer, folder.path("cache"), nullptr);
     const Permutation permutation = Permutation::by_frequency(tokens.frequencies());
-    const LinesBatcher batcher(tokens, permutation, tokenizer->end_of_line(), 256, 32, 1);
+    const LinesBatcher batcher(tokens, permutation, tokenizer->end_of_line(), 256, 32, 3, 1);
     double positions = 0, targets = 0;
     Batch batch;
     for (std::uint64_t n = 0; n < batcher.epoch_start(1); n += 32) {
@@ -275,14 +260,16 @@ TEST_CASE("make_batcher: by mode", "[text]") {
   DataConfig data;
   data.tokens_per_sample = 4;
   data.batch_size = 2;
-  const auto longest = [&] {
-    return make_batcher(data, tokens, permutation, tokenizer->end_of_line(), 1)->longest();
+  const auto positions = [&] {
+    Batch batch;
+    make_batcher(data, tokens, permutation, tokenizer->end_of_line(), 2, 1)->load(0, batch);
+    return std::pair(batch.sequences, batch.time);
   };
-  CHECK(longest() == 4);
+  CHECK(positions() == std::pair<Index, Index>(2, 4));
   data.mode = Mode::kLines;
-  CHECK(longest() == 3);
+  CHECK(positions() == std::pair<Index, Index>(2, 3));
   // Shorter than a window of a stream, and enough for lines.
   data.tokens_per_sample = 100;
-  CHECK(longest() == 3);
-  CHECK_THROWS(make_batcher(data, tokens, Permutation({1, 0}), 0, 1));
+  CHECK(positions() == std::pair<Index, Index>(2, 3));
+  CHECK_THROWS(make_batcher(data, tokens, Permutation({1, 0}), 0, 2, 1));
 }

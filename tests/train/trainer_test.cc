@@ -140,6 +140,7 @@ Trainer timed_trainer(Fixture& it, const TrainState& state, TinyRun::Stop out_of
                   .model = *it.model,
                   .batches = *it.run.batches,
                   .batch_size = it.run.config.data.batch_size,
+                  .tokens_per_sample = it.run.config.data.tokens_per_sample,
                   .valid = it.run.text->valid,
                   .mode = it.run.config.data.mode,
                   .permutation = it.run.text->permutation,

@@ -26,12 +26,10 @@ class Batcher {
   virtual ~Batcher() = default;
   // Fills the batch with the samples [first, first + batch_size). Errors as TokenFile::read.
   virtual void load(std::uint64_t first_sample, Batch& batch) const = 0;
-  // A batch as large as any: for what memory and time are measured on.
+  // A batch as large as any, for what memory and time are measured on, and the mean over an epoch
+  // as a part of it.
   virtual void load_largest(Batch& batch) const = 0;
-
-  // Positions of a sequence, padding included: the most in a batch, and the mean over an epoch.
-  Index longest() const { return longest_; }
-  double mean_length() const { return mean_length_; }
+  double mean_load() const { return mean_load_; }
 
   // Where sample n falls.
   struct Position {
@@ -47,12 +45,12 @@ class Batcher {
   // `end_of_line` is the tokenizer id of </s>; `permutation` must outlive the batcher. Error
   // kBadData when the text was encoded with a vocabulary of another size.
   Batcher(TokenFile tokens, const Permutation& permutation, int end_of_line, Index batch_size);
-  void set_epoch(std::uint64_t samples, Index longest, double mean_length);
+  void set_epoch(std::uint64_t samples, double mean_load);
 
   const TokenFile& tokens() const { return tokens_; }
   Index batch_size() const { return batch_size_; }
-  // Lays out batch_size sequences of nothing but padding, inputs </s>.
-  void clear(Index time, Batch& batch) const;
+  // Lays out sequences of nothing but padding, inputs </s>.
+  void clear(Index sequences, Index time, Batch& batch) const;
   // Sequence b: targets [begin, end) of the text, inputs those one before, </s> before the first.
   void fill(Index b, std::uint64_t begin, std::uint64_t end, Batch& batch) const;
 
@@ -60,8 +58,8 @@ class Batcher {
   TokenFile tokens_;
   const Permutation* permutation_;
   int end_of_line_;
-  Index batch_size_, longest_ = 0;
-  double mean_length_ = 0;
+  Index batch_size_;
+  double mean_load_ = 0;
   std::uint64_t samples_in_epoch_ = 0;
 };
 
@@ -85,9 +83,11 @@ class StreamBatcher : public Batcher {
   std::uint64_t seed_;
 };
 
-// By mode: StreamBatcher or LinesBatcher (text/lines_batcher.h). Errors as theirs.
+// By mode: StreamBatcher or LinesBatcher (text/lines_batcher.h), whose batches all fit into the
+// memory of batch_size sequences of tokens_per_sample, each with `context` rows in front. Errors as
+// theirs.
 std::unique_ptr<Batcher> make_batcher(const DataConfig& data, TokenFile tokens,
                                       const Permutation& permutation, int end_of_line,
-                                      std::uint64_t seed);
+                                      Index context, std::uint64_t seed);
 
 }  // namespace sluice::text

@@ -70,7 +70,7 @@ struct DataConfig {
     visit("tokens_per_sample", self.tokens_per_sample, Range{.min = 1, .max = 1 << 20},
           "T: targets in a window; lines: longer ones come in pieces of T");
     visit("batch_size", self.batch_size, Range{.min = 1, .max = 1 << 20},
-          "B: sequences in a micro-batch");
+          "B: sequences in a micro-batch; lines: as many as take the memory of B of T tokens");
     visit("unk_in_text", self.unk_in_text, Range{},
           "word tokenizer: a literal <unk> in the text is the unknown word");
     visit("invalid_utf8", self.invalid_utf8, Range{},

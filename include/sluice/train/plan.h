@@ -33,7 +33,7 @@ MemoryPlan plan_memory(const model::GatedConvLm& network, const model::GatedConv
 // which max_epochs ends.
 double steps_left(const TrainConfig& config, const TrainState& state, std::uint64_t last_sample,
                   Index samples_per_step);
-// Seconds of one forward pass on a batch of mean length, once the memory of the largest is in use;
+// Seconds of one forward pass on a batch of mean size, once the memory of the largest is in use;
 // that one is left in `batch` and `memory`.
 double time_forward(const model::GatedConvLm& network, const text::Batcher& batches,
                     text::Batch& batch, model::GatedConvLm::State& memory);

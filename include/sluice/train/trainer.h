@@ -23,7 +23,7 @@ struct Run {
   const optim::ScheduleConfig& schedule;
   model::GatedConvLm& model;
   const text::Batcher& batches;
-  Index batch_size;
+  Index batch_size, tokens_per_sample;
   const text::TokenFile& valid;
   text::Mode mode;  // how it is scored
   const text::Permutation& permutation;
