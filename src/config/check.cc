@@ -80,7 +80,7 @@ void check_malformed(const Config& config) {
   throw Error(ExitCode::kUsage,
               "data.invalid_utf8: tokenizer.type {} has no tokens for bytes that are not UTF-8 "
               "(expected error or replace, or tokenizer.type byte; found bytes)",
-              enum_names<text::TokenizerType>[static_cast<std::size_t>(type)].second);
+              name_of(type));
 }
 
 void check_schedule(const optim::ScheduleConfig& schedule, double peak) {

@@ -298,7 +298,7 @@ void check_carries_bytes(const Tokenizer& tokenizer, InvalidUtf8 invalid_utf8) {
   throw Error(ExitCode::kUsage,
               "data.invalid_utf8: the {} tokenizer has no tokens for bytes that are not UTF-8 "
               "(expected error or replace, or another tokenizer; found bytes)",
-              enum_names<TokenizerType>[static_cast<std::size_t>(tokenizer.type())].second);
+              name_of(tokenizer.type()));
 }
 
 TokenFile tokenize(const Corpus& corpus, LineRange range, const Tokenizer& tokenizer,
