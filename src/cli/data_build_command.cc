@@ -12,6 +12,7 @@
 #include "src/cli/commands.h"
 #include "src/cli/config_arguments.h"
 #include "src/cli/file_table.h"
+#include "src/cli/fitted_config.h"
 #include "src/cli/logging.h"
 #include "src/cli/model_arguments.h"
 #include "src/cli/options.h"
@@ -78,10 +79,15 @@ ExitCode run_data_build(const DataBuildArguments& arguments, Output& out) {
   Output::check_open();
   train::ProgressBar bar(wants_bar(arguments.verbosity));
   start_logging(arguments.verbosity, bar);
-  config::Config config = effective_config(arguments.config);
-  apply_text_arguments(arguments.text, config.data);
-  if (arguments.tokenizer) config.tokenizer.file = absolute_path(*arguments.tokenizer);
-  if (arguments.threads) config.train.threads = *arguments.threads;
+  const auto apply = [&](config::Config& config) {
+    apply_text_arguments(arguments.text, config.data);
+    if (arguments.tokenizer) config.tokenizer.file = absolute_path(*arguments.tokenizer);
+    if (arguments.threads) config.train.threads = *arguments.threads;
+  };
+  // As `train` would choose it for the same text.
+  config::Config config = arguments.config.config ? effective_config(arguments.config)
+                                                  : config_for_text(arguments.config, apply);
+  apply(config);
   check_config(config);
   ThreadPool pool(config.train.threads > 0 ? static_cast<int>(config.train.threads)
                                            : available_cpus());
