@@ -41,6 +41,18 @@ void read_blocks(const std::string& file, const std::function<void(std::string_v
   read_descriptor(opened.descriptor, printable(file), visit);
 }
 
+std::string read_input(const std::string& file, std::uint64_t max_bytes) {
+  std::string all;
+  read_blocks(file, [&](std::string_view block) {
+    if (block.size() > max_bytes - all.size()) {
+      throw Error(ExitCode::kBadData, "{}: too long (expected at most {} bytes)",
+                  file == "-" ? "standard input" : printable(file), max_bytes);
+    }
+    all += block;
+  });
+  return all;
+}
+
 bool is_regular_input(const std::string& file) {
   struct stat info {};
   const int error = file == "-" ? ::fstat(STDIN_FILENO, &info) : ::stat(file.c_str(), &info);

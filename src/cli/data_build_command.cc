@@ -94,8 +94,7 @@ ExitCode run_data_build(const DataBuildArguments& arguments, Output& out) {
       text::Cache::kKeep, &pool);
   bar.clear();
   const text::Tokenizer& tokenizer = *text.tokenizer;
-  const std::string_view type =
-      enum_names<text::TokenizerType>[static_cast<std::size_t>(tokenizer.type())].second;
+  const std::string_view type = name_of(tokenizer.type());
   const auto& valid = config.data.valid.empty() ? config.data.train : config.data.valid;
   if (arguments.json) {
     const Json all = {{"tokenizer", type},

@@ -1,8 +1,10 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
-#include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -38,21 +40,18 @@ struct Scored {
   double seconds;
 };
 
-// The frozen keys of `eval --json`.
+// The frozen keys of `eval --json`. JSON has no infinity and no NaN: these become null.
 nlohmann::ordered_json figures(const Scored& scored, const config::OpenModel& model,
                                const std::vector<std::string>& files) {
   const auto& [totals, mode, seconds] = scored;
-  const auto finite = [](double value) {
-    return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr);
-  };
   const auto& tokenizer = *model.parts.tokenizer;
   return {
-      {"perplexity", finite(eval::perplexity(totals))},
-      {"perplexity_stderr", finite(eval::perplexity_stderr(totals))},
+      {"perplexity", eval::perplexity(totals)},
+      {"perplexity_stderr", eval::perplexity_stderr(totals)},
       {"nll_nats_total", totals.nats},
       {"nats_per_token", eval::nats_per_token(totals)},
       {"tokens", totals.tokens},
-      {"word_perplexity", finite(eval::word_perplexity(totals))},
+      {"word_perplexity", eval::word_perplexity(totals)},
       {"words", totals.counts.words},
       {"bits_per_byte", eval::bits_per_byte(totals)},
       {"bytes", totals.counts.bytes},
@@ -61,8 +60,8 @@ nlohmann::ordered_json figures(const Scored& scored, const config::OpenModel& mo
       {"lines", totals.counts.lines},
       {"oov", totals.oov},
       {"unk_literal", totals.literal_unknowns},
-      {"perplexity_excl_oov", finite(eval::perplexity_excl_oov(totals))},
-      {"mode", enum_names<text::Mode>[static_cast<std::size_t>(mode)].second},
+      {"perplexity_excl_oov", eval::perplexity_excl_oov(totals)},
+      {"mode", name_of(mode)},
       {"receptive_field", model::receptive_field(model.parts.config.model)},
       {"context", nullptr},
       {"precision", "f32"},
@@ -126,19 +125,30 @@ double total_bytes(const std::vector<std::string>& files) {
   return total;
 }
 
+// Error kNoInput for a file that cannot be read, before a large model is. Nothing is opened: of a
+// pipe that would be the only time.
+void check_readable(const std::vector<std::string>& files) {
+  for (const std::string& file : files) {
+    if (file == "-" || ::access(file.c_str(), R_OK) == 0) continue;
+    throw Error(ExitCode::kNoInput, "{}: cannot open (expected text, found: {})", printable(file),
+                std::strerror(errno));
+  }
+}
+
 ExitCode run_eval(const EvalArguments& arguments, Output& out) {
   const auto invalid_utf8 = parse_invalid_utf8(arguments.invalid_utf8);
   std::optional<text::Mode> chosen;
   if (arguments.mode) chosen = parse_enum<text::Mode>("--mode", *arguments.mode);
   train::ProgressBar bar(wants_bar(arguments.model.verbosity));
   start_logging(arguments.model.verbosity, bar);
+  const std::vector<std::string> files = text::expand_files(arguments.files);
+  check_readable(files);
   ThreadPool pool(arguments.model.thread_count());
   const auto backend = kernels::make_reference_backend(pool);
   const config::OpenModel model = config::open_model(arguments.model.path(), *backend);
   const text::Mode mode = chosen.value_or(model.parts.config.data.mode);
   const auto begin = std::chrono::steady_clock::now();
-  const text::Corpus corpus(text::expand_files(arguments.files),
-                            invalid_utf8.value_or(model.parts.config.data.invalid_utf8));
+  const text::Corpus corpus(files, invalid_utf8.value_or(model.parts.config.data.invalid_utf8));
   const double total = total_bytes(corpus.files);
   const eval::Totals totals = eval::evaluate(
       *model.network, model.parts.permutation, *model.parts.tokenizer, mode, corpus,

@@ -17,10 +17,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string_view name_of(text::TokenizerType type) {
-  return enum_names<text::TokenizerType>[static_cast<std::size_t>(type)].second;
-}
-
 Json describe_model(const train::ModelFile& file) {
   const config::ModelParts parts = config::model_parts(file);
   const train::TrainState& state = file.state();

@@ -6,28 +6,24 @@
 #include <optional>
 #include <random>
 
-#include "sluice/base/file.h"
 #include "sluice/config/open_model.h"
 #include "sluice/eval/beam_search.h"
 #include "sluice/eval/generation.h"
-#include "sluice/text/prompt.h"
 #include "sluice/text/utf8.h"
 #include "src/cli/commands.h"
 #include "src/cli/interactive.h"
 #include "src/cli/model_arguments.h"
 #include "src/cli/options.h"
 #include "src/cli/output.h"
+#include "src/cli/prompts.h"
 #include "src/cli/sample_printer.h"
-#include "src/cli/standard_input.h"
 
 namespace sluice::cli {
 namespace {
 
-constexpr std::uint64_t kMaxPromptBytes = std::uint64_t{1} << 28;
-
 struct GenerateArguments {
   ModelArguments model;
-  std::optional<std::string> prompt, prompt_file, prompts;
+  PromptArguments prompts;
   bool interactive = false;
   Index max_tokens = 200;
   std::vector<std::string> stop;
@@ -41,7 +37,7 @@ struct GenerateArguments {
 using Given = std::pair<const char*, bool>;
 
 // Error kUsage when more than one of them is given.
-void require_one_of(std::initializer_list<Given> options) {
+void at_most_one_of(std::initializer_list<Given> options) {
   const char* first = nullptr;
   for (const auto& [name, given] : options) {
     if (given && first != nullptr) {
@@ -58,9 +54,9 @@ void refuse_with(const char* mode, std::initializer_list<Given> options) {
 }
 
 void check(const GenerateArguments& a) {
-  require_one_of({{"--prompt", a.prompt.has_value()},
-                  {"--prompt-file", a.prompt_file.has_value()},
-                  {"--prompts", a.prompts.has_value()},
+  at_most_one_of({{"--prompt", a.prompts.text.has_value()},
+                  {"--prompt-file", a.prompts.file.has_value()},
+                  {"--prompts", a.prompts.list.has_value()},
                   {"--interactive", a.interactive}});
   if (a.beam) {
     refuse_with("--beam", {{"--temperature", a.temperature.has_value()},
@@ -71,6 +67,14 @@ void check(const GenerateArguments& a) {
                            {"--repeat-window", a.repeat_window.has_value()},
                            {"--num-samples", a.samples.has_value()},
                            {"--seed", a.seed.has_value()}});
+  }
+  // Nothing is drawn: all samples would be one, whatever the seed.
+  if (a.temperature == 0.0) {
+    refuse_with("--temperature 0", {{"--top-k", a.top_k.has_value()},
+                                    {"--top-p", a.top_p.has_value()},
+                                    {"--min-p", a.min_p.has_value()},
+                                    {"--num-samples above 1", a.samples.value_or(1) > 1},
+                                    {"--seed", a.seed.has_value()}});
   }
   if (a.interactive) {
     refuse_with("--interactive", {{"--beam", a.beam.has_value()},
@@ -89,42 +93,6 @@ void check(const GenerateArguments& a) {
   }
 }
 
-std::string read_prompt_file(const std::string& path) {
-  return path == "-" ? read_standard_input(kMaxPromptBytes)
-                     : read_whole_file(path, kMaxPromptBytes);
-}
-
-std::vector<std::string> read_prompts(const GenerateArguments& arguments) {
-  if (arguments.prompt_file) return {read_prompt_file(*arguments.prompt_file)};
-  if (!arguments.prompts) return {arguments.prompt.value_or("")};
-  const std::string all = read_prompt_file(*arguments.prompts);
-  std::vector<std::string> lines;
-  for (std::size_t begin = 0; begin < all.size();) {
-    const std::size_t end = std::min(all.find('\n', begin), all.size());
-    lines.push_back(all.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  if (lines.empty()) {
-    throw Error(ExitCode::kBadData, "{}: no prompts (expected one a line, found nothing)",
-                *arguments.prompts == "-" ? "standard input" : *arguments.prompts);
-  }
-  return lines;
-}
-
-// All of them before anything is written: a bad one must not come up hours later.
-void check_prompts(const std::vector<std::string>& prompts, bool many,
-                   const text::Tokenizer& tokenizer) {
-  std::size_t unknown = 0;
-  for (std::size_t i = 0; i < prompts.size(); ++i) {
-    const std::string source = many ? fmt::format("prompt {}", i + 1) : "prompt";
-    unknown += text::encode_prompt(prompts[i], tokenizer, source).unknown;
-  }
-  if (unknown > 0) {
-    spdlog::warn("{} words of the prompt{} are unknown and read as <unk>", unknown,
-                 many ? "s" : "");
-  }
-}
-
 model::SamplerOptions sampler_options(const GenerateArguments& a) {
   model::SamplerOptions options;
   options.temperature = a.temperature.value_or(options.temperature);
@@ -137,42 +105,72 @@ model::SamplerOptions sampler_options(const GenerateArguments& a) {
   return options;
 }
 
-// Marked texts take their time one after the other; where they go to the screen, that shows.
+// What takes its time without a word. A text that appears on the screen as it is written shows how
+// far it is.
 bool wants_progress(const GenerateArguments& a) {
-  return (a.prompts || a.samples) && wants_bar(a.model.verbosity) && isatty(STDOUT_FILENO) == 0;
+  const bool silent = a.prompts.list || a.samples.value_or(1) > 1 || a.json || a.beam;
+  return silent && wants_bar(a.model.verbosity);
 }
+
+// A run of one text counts tokens, a run of several texts.
+class TextProgress {
+ public:
+  TextProgress(train::ProgressBar& bar, Index texts, Index max_tokens)
+      : bar_(bar), texts_(texts), max_tokens_(max_tokens) {}
+
+  void show_tokens(Index tokens) {
+    if (texts_ == 1) show(tokens, max_tokens_, "tokens");
+  }
+  void show_texts(Index texts) {
+    if (texts_ > 1) show(texts, texts_, "texts");
+  }
+
+ private:
+  void show(Index done, Index all, const char* unit) {
+    if (!bar_.enabled()) return;
+    bar_.show(static_cast<double>(done) / static_cast<double>(all),
+              fmt::format("{} of {} {}", done, all, unit));
+  }
+
+  train::ProgressBar& bar_;
+  Index texts_, max_tokens_;
+};
 
 void write_texts(const GenerateArguments& arguments, const eval::Writer& writer,
                  train::ProgressBar& bar, Output& out) {
-  const std::vector<std::string> prompts = read_prompts(arguments);
-  check_prompts(prompts, arguments.prompts.has_value(), *writer.tokenizer);
-  const auto ids = [&](Index prompt) {
-    return text::encode_prompt(prompts[static_cast<std::size_t>(prompt)], *writer.tokenizer, "")
-        .ids;
-  };
-  const auto count = static_cast<Index>(prompts.size());
+  const Prompts prompts(arguments.prompts, writer);
   const Index samples = arguments.samples.value_or(1);
   SamplePrinter printer({.samples = samples,
-                         .marked = arguments.prompts.has_value() || samples > 1,
-                         .seeded = !arguments.beam,
+                         .marked = arguments.prompts.list.has_value() || samples > 1,
+                         .seeded = !arguments.beam && arguments.temperature != 0.0,
                          .echo = arguments.echo,
                          .json = arguments.json},
-                        prompts, out);
+                        prompts.texts(), out);
+  TextProgress progress(bar, prompts.count() * samples, writer.max_tokens);
   const auto show_sample = [&](Index number, const eval::Sample& sample) {
+    if (isatty(STDOUT_FILENO) == 1) bar.clear();
     printer.show_sample(number, sample);
-    bar.show(static_cast<double>(number + 1) / static_cast<double>(count * samples),
-             fmt::format("{} of {} texts", number + 1, count * samples));
+    progress.show_texts(number + 1);
   };
   if (arguments.beam) {
-    for (Index prompt = 0; prompt < count; ++prompt) {
-      show_sample(prompt, eval::beam_search(writer, ids(prompt), *arguments.beam));
+    for (Index prompt = 0; prompt < prompts.count(); ++prompt) {
+      show_sample(prompt, eval::beam_search(writer, prompts.ids(prompt), *arguments.beam,
+                                            [&](Index tokens) { progress.show_tokens(tokens); }));
     }
     return;
   }
+  Index tokens = 0;
   eval::generate(
       writer,
-      {.prompts = count, .samples = samples, .prompt = ids, .sampling = sampler_options(arguments)},
-      [&](Index, std::string_view piece) { printer.show_piece(piece); }, show_sample);
+      {.prompts = prompts.count(),
+       .samples = samples,
+       .prompt = [&](Index prompt) { return prompts.ids(prompt); },
+       .sampling = sampler_options(arguments)},
+      [&](Index number, std::string_view piece) {
+        printer.show_piece(number, piece);
+        progress.show_tokens(++tokens);
+      },
+      show_sample);
 }
 
 ExitCode run_generate(const GenerateArguments& arguments, Output& out) {
@@ -198,30 +196,18 @@ ExitCode run_generate(const GenerateArguments& arguments, Output& out) {
   return ExitCode::kDone;
 }
 
-void add_prompt_options(CLI::App& command, GenerateArguments& a) {
-  add_option(command, "--prompt", a.prompt, "TEXT", "what the text starts with");
-  add_option(command, "--prompt-file", a.prompt_file, "FILE",
-             "the same from a file; - is standard input");
-  add_option(command, "--prompts", a.prompts, "FILE",
-             "a prompt a line (- is standard input), written together; each text comes after a "
-             "line \"--- prompt 2 "
-             "sample 1 ---\"");
-  add_flag(command, "--interactive", a.interactive,
-           "continue every line of standard input in turn, as one text; Ctrl-C breaks off, Ctrl-D "
-           "ends");
-}
-
 void add_length_options(CLI::App& command, GenerateArguments& a) {
   add_option(command, "-n,--max-tokens", a.max_tokens, "N", "tokens to write",
              {.min = 0, .max = 1e12});
-  add_list(command, "--stop", a.stop, "TEXT", "end before this text; may be given several times");
+  add_list(command, "--stop", a.stop, "TEXT", "end before this text");
   add_option(command, "--num-samples", a.samples, "N",
              "texts for each prompt, marked as with --prompts (default 1)", {.min = 1, .max = 1e9});
 }
 
 void add_sampling_options(CLI::App& command, GenerateArguments& a) {
   add_option(command, "--temperature,--temp", a.temperature, "T",
-             "below 1: more of what is probable; 0: always the most probable (default 0.8)",
+             "below 1: more of what is probable; 0: always the most probable, nothing is drawn "
+             "(default 0.8)",
              {.min = 0, .max = 1000});
   add_option(command, "--top-k", a.top_k, "K",
              "only among the K most probable tokens (default 0: all)", {.min = 0, .max = 1e9});
@@ -233,12 +219,12 @@ void add_sampling_options(CLI::App& command, GenerateArguments& a) {
              {.min = 0, .max = 1});
   add_option(command, "--repeat-penalty", a.repeat_penalty, "R",
              "log-probabilities of the latest tokens times R: above 1, rarer (default 1)",
-             {.min = 0, .max = 1000, .above_min = true});
+             {.min = 0.01, .max = 1000});
   add_option(command, "--repeat-window", a.repeat_window, "N",
              "how many tokens that is (default 64)", {.min = 1, .max = 1e9});
   add_option(command, "--seed", a.seed, "N",
-             "same seed, same text; sample 1 has this one, the others have their own (default: a "
-             "new one)",
+             "same seed, same text; sample 1 of prompt 1 has this one, the others have their own, "
+             "by its and their two numbers (default: a new one)",
              {.min = 0, .max = 9e15});
   add_option(command, "--beam", a.beam, "N",
              "instead of drawing, search the most probable text among N at a time",
@@ -250,7 +236,12 @@ void add_sampling_options(CLI::App& command, GenerateArguments& a) {
 Action set_up_generate(CLI::App& command) {
   auto arguments = std::make_shared<GenerateArguments>();
   add_model_arguments(command, arguments->model);
-  add_prompt_options(command, *arguments);
+  add_prompt_options(command, arguments->prompts);
+  add_flag(
+      command, "--interactive", arguments->interactive,
+      "continue every line of standard input in turn, as one text, which an empty line lets go "
+      "on where it stands (a model of lines: each line alone); on a terminal Ctrl-C breaks "
+      "off, Ctrl-D ends");
   add_length_options(command, *arguments);
   add_sampling_options(command, *arguments);
   add_flag(command, "--echo", arguments->echo, "write the prompt first");

@@ -39,7 +39,7 @@ std::string option_head(const CLI::Option& option) {
   for (const std::string& name : option.get_lnames()) head += "--" + name + ", ";
   head.resize(head.size() - 2);
   if (option.get_items_expected_max() > 0) head += " " + option.get_type_name();
-  if (option.get_items_expected_max() > 1) head += " ...";
+  if (option.get_items_expected_max() > 1) head += " (repeatable)";
   return head;
 }
 

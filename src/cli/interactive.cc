@@ -1,5 +1,6 @@
 #include "src/cli/interactive.h"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
@@ -23,29 +24,34 @@ void show_on_terminal(bool terminal, const char* text) {
 }
 
 std::optional<text::Prompt> encode_line(const std::string& line, const text::Tokenizer& tokenizer,
-                                        bool terminal) {
+                                        const std::string& source, bool terminal) {
   try {
-    text::Prompt prompt = text::encode_prompt(line, tokenizer, "standard input");
+    text::Prompt prompt = text::encode_prompt(line, tokenizer, source);
     if (prompt.unknown > 0) spdlog::warn("{} unknown words are read as <unk>", prompt.unknown);
     return prompt;
   } catch (const Error& error) {
-    if (!terminal) throw;
+    // At a terminal the person types it again.
+    if (!terminal || error.code() != ExitCode::kBadData) throw;
     spdlog::warn("{}", error.what());
     return std::nullopt;
   }
 }
 
-void take_turn(eval::Dialogue& dialogue, const text::Prompt& line, Output& out) {
-  const InterruptFlag interrupt;
+void take_turn(eval::Dialogue& dialogue, const text::Prompt& line, bool terminal, Output& out) {
+  // Elsewhere there is nobody to go on with: an interrupt ends the process, as it would any.
+  std::optional<InterruptFlag> interrupt;
+  if (terminal) interrupt.emplace();
+  const auto interrupted = [&] { return interrupt && interrupt->raised(); };
   bool ends_in_newline = false;
   dialogue.turn(line.ids, [&](std::string_view piece) {
     out.write(piece);
     out.flush();
     if (!piece.empty()) ends_in_newline = piece.back() == '\n';
-    return !interrupt.raised();
+    return !interrupted();
   });
   // A terminal shows ^C where it was typed.
-  if (!ends_in_newline || interrupt.raised()) out.write("\n");
+  const bool shows_interrupt = interrupted() && isatty(STDOUT_FILENO) == 1;
+  if (!ends_in_newline || shows_interrupt) out.write("\n");
   out.flush();
 }
 
@@ -60,8 +66,9 @@ void run_interactive(const eval::Writer& writer, const model::SamplerOptions& sa
     show_on_terminal(terminal, "> ");
     const std::optional<std::string> line = lines.next();
     if (!line) break;
-    if (const auto prompt = encode_line(*line, *writer.tokenizer, terminal)) {
-      take_turn(dialogue, *prompt, out);
+    const std::string source = fmt::format("standard input: line {}", lines.count());
+    if (const auto prompt = encode_line(*line, *writer.tokenizer, source, terminal)) {
+      take_turn(dialogue, *prompt, terminal, out);
     }
   }
   show_on_terminal(terminal, "\n");

@@ -6,9 +6,10 @@
 
 namespace sluice::cli {
 
-// Reads lines from standard input and has each continued (eval/dialogue.h), until its end. On a
-// terminal it asks for a line with "> ", Ctrl-C ends the continuation and not the session, and a
-// line that cannot be read is a warning; elsewhere that is Error kBadData.
+// Reads lines from standard input and has each continued (eval/dialogue.h), until its end. Where
+// that is a terminal, it asks for a line with "> ", Ctrl-C ends the continuation and not the
+// session, and a line that is no text for the model is a warning; elsewhere that is Error kBadData,
+// and SIGINT ends the process.
 void run_interactive(const eval::Writer& writer, const model::SamplerOptions& sampling,
                      Output& out);
 

@@ -6,20 +6,6 @@
 #include <nlohmann/json.hpp>
 
 namespace sluice::cli {
-namespace {
-
-const char* name_of(eval::FinishReason reason) {
-  switch (reason) {
-    case eval::FinishReason::kStop:
-      return "stop";
-    case eval::FinishReason::kEnd:
-      return "end";
-    default:
-      return "length";
-  }
-}
-
-}  // namespace
 
 void SamplePrinter::begin_text(Index number) {
   if (begun_) return;
@@ -31,9 +17,9 @@ void SamplePrinter::begin_text(Index number) {
   if (options_.echo) out_.write(prompt_of(number));
 }
 
-void SamplePrinter::show_piece(std::string_view piece) {
-  if (options_.json || options_.marked) return;
-  begin_text(0);
+void SamplePrinter::show_piece(Index number, std::string_view piece) {
+  if (options_.json || options_.marked || piece.empty()) return;
+  begin_text(number);
   streamed_ = true;
   out_.write(piece);
   out_.flush();

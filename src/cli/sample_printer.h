@@ -24,7 +24,7 @@ class SamplePrinter {
       : options_(options), prompts_(prompts), out_(out) {}
 
   // What comes of a text while it is written: shown where it is the only one.
-  void show_piece(std::string_view piece);
+  void show_piece(Index number, std::string_view piece);
   // A whole text, also after its pieces. Numbers as in eval::GenerationPlan, in order.
   void show_sample(Index number, const eval::Sample& sample);
 

@@ -7,10 +7,9 @@
 
 #include "sluice/base/error.h"
 #include "sluice/base/stop_signal.h"
-#include "sluice/base/thread_pool.h"
-#include "sluice/config/fit.h"
 #include "sluice/config/open_model.h"
 #include "sluice/train/progress.h"
+#include "src/cli/fitted_config.h"
 
 namespace sluice::cli {
 namespace {
@@ -27,7 +26,6 @@ void apply_options(const TrainArguments& arguments, Config& config) {
   if (arguments.max_time) config.train.max_time = arguments.max_time;
   if (arguments.threads) config.train.threads = *arguments.threads;
   if (config.tokenizer.file) config.tokenizer.file = absolute_path(*config.tokenizer.file);
-  check_config(config);
 }
 
 std::string default_directory(const TrainArguments& arguments) {
@@ -97,6 +95,7 @@ Start resume(const TrainArguments& arguments) {
     apply_settings(arguments.config, start.config);
   }
   apply_options(arguments, start.config);
+  check_config(start.config);
   take_cutoffs(parts.config, start.config);
   check_resumed(parts.config, start.config);
   return start;
@@ -151,6 +150,7 @@ void begin_from_model(const TrainArguments& arguments, Start& start) {
     start.config = parts.config;
     start.config.data.train.clear();
     start.config.data.valid.clear();
+    start.config.data.valid_fraction = text::DataConfig{}.valid_fraction;
     start.config.data.cache_dir.reset();
     start.config.train.threads = train::TrainConfig{}.threads;
     apply_settings(arguments.config, start.config);
@@ -159,43 +159,6 @@ void begin_from_model(const TrainArguments& arguments, Start& start) {
   check_same_network(parts.config, start.config, start.init->path());
   take_tokenizer(parts.config, start.init->path(), start.config);
   start.vocabulary = {std::move(parts.tokenizer), std::move(parts.permutation)};
-}
-
-// Whether a `--set` names `key`, a key above it, or one below.
-bool is_set(const ConfigArguments& arguments, std::string_view key) {
-  return std::any_of(
-      arguments.settings.begin(), arguments.settings.end(), [key](std::string_view setting) {
-        const std::string_view name = setting.substr(0, setting.find('='));
-        const auto under = [](std::string_view path, std::string_view top) {
-          return path.starts_with(top) && (path.size() == top.size() || path[top.size()] == '.');
-        };
-        return under(name, key) || under(key, name);
-      });
-}
-
-// For those who bring text and no CONFIG.
-Config config_for_text(const TrainArguments& arguments) {
-  Config config = effective_config(arguments.config);
-  if (!arguments.text.train.empty()) config.data.train = arguments.text.train;
-  if (config.data.train.empty()) return config;  // refused later, with everything else
-  config.data.train = text::expand_files(config.data.train);
-  const auto set = [&](std::string_view key) { return is_set(arguments.config, key); };
-  config::Decided decided;
-  decided.tokenizer = set("tokenizer.type") || set("tokenizer.file");
-  decided.valid = !arguments.text.valid.empty() || set("data.valid") || set("data.valid_fraction");
-  decided.limit = arguments.max_time || arguments.max_steps || set("train.max_time") ||
-                  set("train.max_steps") || set("train.max_epochs");
-  if (set("train.max_time")) decided.time = config.train.max_time;
-  if (arguments.max_time) decided.time = arguments.max_time;
-  const Index wanted = arguments.threads.value_or(config.train.threads);
-  const int threads = wanted > 0 ? static_cast<int>(wanted) : available_cpus();
-  const text::Survey text = text::survey({config.data.train, config.data.invalid_utf8});
-  config::Fitted fitted = fit_config(config, decided, text, threads);
-  spdlog::info("no CONFIG: chosen for {}B of text and {} CPUs; --set KEY=JSON changes any of it",
-               train::format_count(static_cast<double>(text.counts.bytes)), threads);
-  for (const std::string& reason : fitted.reasons) spdlog::info("  {}", reason);
-  apply_settings(arguments.config, fitted.config);
-  return fitted.config;
 }
 
 Start begin(const TrainArguments& arguments) {
@@ -207,9 +170,11 @@ Start begin(const TrainArguments& arguments) {
   } else if (arguments.config.config) {
     start.config = effective_config(arguments.config);
   } else {
-    start.config = config_for_text(arguments);
+    start.config = config_for_text(arguments.config,
+                                   [&](Config& config) { apply_options(arguments, config); });
   }
   apply_options(arguments, start.config);
+  check_config(start.config);
   if (arguments.init) check_not_overwritten(start.path, start.init->path());
   if (arguments.dry_run) RunDirectory::check_unlocked(start.path);
   return start;

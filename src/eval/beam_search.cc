@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "sluice/base/memory.h"
 #include "sluice/model/batch_stream.h"
 
 namespace sluice::eval {
@@ -29,6 +30,7 @@ bool better(const Candidate& a, const Candidate& b) {
   return a.log_p != b.log_p ? a.log_p > b.log_p : a.word < b.word;
 }
 
+// The first `width` of all, in order.
 void keep_best(std::vector<Candidate>& candidates, std::size_t width) {
   const auto end =
       candidates.begin() + static_cast<std::ptrdiff_t>(std::min(width, candidates.size()));
@@ -36,19 +38,26 @@ void keep_best(std::vector<Candidate>& candidates, std::size_t width) {
   candidates.erase(end, candidates.end());
 }
 
-// What one hypothesis may become: the `width` most probable of its words.
+// What one hypothesis may become: the `width` most probable of its words, in any order.
 void add_words(double sum, std::size_t parent, std::span<const Real> log_p, std::size_t width,
                std::vector<Candidate>& all) {
-  std::vector<Candidate> own;
+  // A heap of the best so far, the worst of them on top: memory for these only.
+  const auto begin = all.size();
+  const auto own = [&] { return all.begin() + static_cast<std::ptrdiff_t>(begin); };
   for (std::size_t word = 0; word < log_p.size(); ++word) {
     if (!std::isfinite(log_p[word])) continue;  // impossible
-    own.push_back({.sum = sum + static_cast<double>(log_p[word]),
-                   .log_p = log_p[word],
-                   .parent = parent,
-                   .word = static_cast<int>(word)});
+    const Candidate candidate = {.sum = sum + static_cast<double>(log_p[word]),
+                                 .log_p = log_p[word],
+                                 .parent = parent,
+                                 .word = static_cast<int>(word)};
+    if (all.size() - begin == width) {
+      if (!better(candidate, all[begin])) continue;
+      std::pop_heap(own(), all.end(), better);
+      all.pop_back();
+    }
+    all.push_back(candidate);
+    std::push_heap(own(), all.end(), better);
   }
-  keep_best(own, width);
-  all.insert(all.end(), own.begin(), own.end());
 }
 
 class Beam {
@@ -67,10 +76,11 @@ class Beam {
     prompt_.next(log_probabilities_);
   }
 
-  const Draft& search() {
-    while (!beam_.front().draft.finished()) {
+  const Draft& search(const std::function<void(Index tokens)>& advanced) {
+    for (Index tokens = 1; !beam_.front().draft.finished(); ++tokens) {
       extend();
       advance();
+      if (advanced != nullptr) advanced(tokens);
     }
     return beam_.front().draft;
   }
@@ -127,10 +137,14 @@ class Beam {
 
 }  // namespace
 
-Sample beam_search(const Writer& writer, std::span<const int> prompt, Index width) {
+Sample beam_search(const Writer& writer, std::span<const int> prompt, Index width,
+                   const std::function<void(Index tokens)>& advanced) {
   const auto begin = std::chrono::steady_clock::now();
+  require_memory(
+      static_cast<double>(width) * static_cast<double>(writer.model->vocabulary()) * sizeof(Real),
+      "the log-probabilities of a beam");
   Beam beam(writer, prompt, width);
-  Sample sample = sample_of(beam.search());
+  Sample sample = sample_of(beam.search(advanced));
   sample.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return sample;
 }

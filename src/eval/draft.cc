@@ -11,20 +11,19 @@ namespace sluice::eval {
 
 std::vector<int> opening_words(const Writer& writer, std::span<const int> prompt) {
   const int end_of_line = writer.tokenizer->end_of_line();
-  if (writer.lines) {
-    const auto last = std::find(prompt.rbegin(), prompt.rend(), end_of_line);
-    prompt = prompt.last(static_cast<std::size_t>(last - prompt.rbegin()));
-  }
+  assert(!writer.lines || std::find(prompt.begin(), prompt.end(), end_of_line) == prompt.end());
   std::vector<int> words = {writer.permutation->to_model(end_of_line)};
   for (const int id : prompt) words.push_back(writer.permutation->to_model(id));
   return words;
 }
 
 void check_finite(const Writer& writer, std::span<const Real> log_probabilities) {
-  // One that is not finite makes them all NaN; words may be impossible, but not every one.
+  // What is not finite may show in a part of an adaptive softmax only. Words may be impossible, but
+  // not every one.
   using Values = Eigen::Map<const Eigen::Array<Real, Eigen::Dynamic, 1>>;
   const auto size = static_cast<Index>(log_probabilities.size());
-  if (std::isfinite(Values(log_probabilities.data(), size).maxCoeff())) return;
+  const Values values(log_probabilities.data(), size);
+  if (std::isfinite(values.maxCoeff<Eigen::PropagateNaN>())) return;
   throw Error(ExitCode::kBadData, "{}: its probabilities are not finite: the run diverged",
               writer.source);
 }
@@ -54,6 +53,12 @@ std::string Draft::add(int word, double log_probability) {
     }
   }
   if (finished_) certain += stop_.finish();
+  text_ += certain;
+  return certain;
+}
+
+std::string Draft::break_off() {
+  const std::string certain = stop_.finish();
   text_ += certain;
   return certain;
 }

@@ -3,8 +3,10 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <span>
 #include <utility>
 
+#include "sluice/eval/recent_words.h"
 #include "sluice/model/batch_stream.h"
 
 namespace sluice::eval {
@@ -37,16 +39,18 @@ struct Flight {
       : number(number_of),
         begin(begin_of),
         opening(std::move(from)),
-        words(opening->words.begin() + 1, opening->words.end()),
+        recent(options),
         seed(options.seed),
         sampler(options),
-        draft(writer, opening->previous) {}
+        draft(writer, opening->previous) {
+    for (const int word : std::span(opening->words).subspan(1)) recent.add(word);
+  }
 
   Index number;
   Clock::time_point begin;
   std::shared_ptr<const Opening> opening;  // until it has joined the batch
   Index sequence = 0;                      // then: its place there
-  std::vector<int> words;                  // the text so far, without the </s> that it begins with
+  RecentWords recent;                      // without the </s> that the text begins with
   std::uint64_t seed;
   model::Sampler sampler;
   Draft draft;
@@ -76,7 +80,9 @@ class Generator {
         opening_ = std::make_shared<Opening>(writer_, plan_.prompt(started_ / plan_.samples));
       }
       model::SamplerOptions options = plan_.sampling;
-      options.seed = model::sample_seed(options.seed, static_cast<std::uint64_t>(started_));
+      options.seed =
+          model::sample_seed(options.seed, static_cast<std::uint64_t>(started_ / plan_.samples),
+                             static_cast<std::uint64_t>(started_ % plan_.samples));
       Flight& flight = flights_.emplace_back(writer_, started_++, opening_, options, begin);
       if (!flight.draft.finished()) add_word(flight, opening_->log_probabilities);
       land();
@@ -91,7 +97,7 @@ class Generator {
     for (const Flight& flight : flights_) {
       origins.push_back({.prompt = flight.opening == nullptr ? nullptr : &flight.opening->stream,
                          .sequence = flight.sequence});
-      words.push_back(flight.words.back());
+      words.push_back(flight.recent.words().back());
     }
     batch_.advance(origins, words);
     const auto vocabulary = static_cast<std::size_t>(writer_.model->vocabulary());
@@ -107,22 +113,25 @@ class Generator {
 
   void add_word(Flight& flight, std::span<const Real> log_probabilities) {
     check_finite(writer_, log_probabilities);
-    const int word = flight.sampler.draw(log_probabilities, flight.words);
-    flight.words.push_back(word);
+    const int word = flight.sampler.draw(log_probabilities, flight.recent.words());
+    flight.recent.add(word);
     const std::string piece = flight.draft.add(
         word, static_cast<double>(log_probabilities[static_cast<std::size_t>(word)]));
-    if (show_piece_ != nullptr && !piece.empty()) show_piece_(flight.number, piece);
+    if (show_piece_ != nullptr) show_piece_(flight.number, piece);
   }
 
   // Takes what is finished out of the batch, and shows texts whose turn has come.
   void land() {
-    std::erase_if(flights_, [&](const Flight& flight) {
-      if (!flight.draft.finished()) return false;
-      Sample& sample = landed_[flight.number] = sample_of(flight.draft);
-      sample.seed = flight.seed;
-      sample.seconds = std::chrono::duration<double>(Clock::now() - flight.begin).count();
-      return true;
-    });
+    for (auto flight = flights_.begin(); flight != flights_.end();) {
+      if (!flight->draft.finished()) {
+        ++flight;
+        continue;
+      }
+      Sample& sample = landed_[flight->number] = sample_of(flight->draft);
+      sample.seed = flight->seed;
+      sample.seconds = std::chrono::duration<double>(Clock::now() - flight->begin).count();
+      flight = flights_.erase(flight);
+    }
     for (; !landed_.empty() && landed_.begin()->first == shown_; ++shown_) {
       show_sample_(shown_, landed_.begin()->second);
       landed_.erase(landed_.begin());

@@ -6,17 +6,25 @@
 
 namespace sluice::model {
 
+void BatchStream::lay_out_spare(Index texts) {
+  if (texts > spare_.most) {
+    spare_ = {.state = model_.state(texts, 1, false), .most = texts};
+  } else if (spare_.state->map().sequences != texts) {
+    // Texts end one by one: to allocate anew each time would cost more than a token.
+    spare_.state->reshape(texts, 1);
+  }
+}
+
 void BatchStream::advance(std::span<const Origin> origins, std::span<const int> words) {
   assert(!origins.empty() && origins.size() == words.size());
-  const auto size = static_cast<Index>(origins.size());
-  if (spare_ == nullptr || spare_->map().sequences != size) spare_ = model_.state(size, 1, false);
+  lay_out_spare(static_cast<Index>(origins.size()));
   // One source of contexts at a time; the others' sequences are left as they are.
   const auto carry = [&](const Stream* prompt, const GatedConvLm::State& from) {
     sources_.assign(origins.size(), -1);
     for (std::size_t i = 0; i < origins.size(); ++i) {
       if (origins[i].prompt == prompt) sources_[i] = prompt != nullptr ? 0 : origins[i].sequence;
     }
-    spare_->carry_context(from, sources_);
+    spare_.state->carry_context(from, sources_);
   };
   bool goes_on = false;
   for (std::size_t i = 0; i < origins.size(); ++i) {
@@ -27,17 +35,17 @@ void BatchStream::advance(std::span<const Origin> origins, std::span<const int> 
       carry(prompt, prompt->last());
     }
   }
-  assert(!goes_on || last_ != nullptr);
-  if (goes_on) carry(nullptr, *last_);
+  assert(!goes_on || last_.state != nullptr);
+  if (goes_on) carry(nullptr, *last_.state);
   std::swap(last_, spare_);
-  model_.forward_hidden(words, *last_);
+  model_.forward_hidden(words, *last_.state);
 }
 
 void BatchStream::next(std::span<Real> log_probabilities) {
-  assert(last_ != nullptr);
+  assert(last_.state != nullptr);
   std::vector<Index> tokens(static_cast<std::size_t>(size()));
   std::iota(tokens.begin(), tokens.end(), Index{0});
-  model_.log_probabilities(*last_, tokens, log_probabilities);
+  model_.log_probabilities(*last_.state, tokens, log_probabilities);
 }
 
 }  // namespace sluice::model

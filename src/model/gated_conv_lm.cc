@@ -155,12 +155,10 @@ std::unique_ptr<GatedConvLm::State> GatedConvLm::state(Index sequences, Index ti
 void GatedConvLm::State::reshape(Index sequences, Index time) {
   const kernels::RowMap map = {
       .sequences = sequences, .time = time, .context = workspace_.map().context};
-  if (map != workspace_.map()) {
-    workspace_.reshape(map);
-    softmax_.selection.source = map;
-    nats_.resize(static_cast<std::size_t>(map.tokens()));
-  }
-  clear_context();
+  if (map == workspace_.map()) return clear_context();
+  workspace_.reshape(map);
+  softmax_.selection.source = map;
+  nats_.resize(static_cast<std::size_t>(map.tokens()));
 }
 
 void GatedConvLm::State::set_dropout(std::uint64_t seed, std::uint64_t step,

@@ -31,7 +31,8 @@ void Sampler::penalise(std::span<const int> before) {
   recent.erase(std::unique(recent.begin(), recent.end()), recent.end());
   for (const int word : recent) {
     Real& log_p = log_p_[static_cast<std::size_t>(word)];
-    log_p *= static_cast<Real>(options_.repeat_penalty);
+    // An impossible word stays one, whatever it is multiplied by.
+    if (std::isfinite(log_p)) log_p *= static_cast<Real>(options_.repeat_penalty);
   }
 }
 
@@ -152,8 +153,9 @@ int Sampler::draw(std::span<const Real> log_probabilities, std::span<const int> 
   return pick(uniform_at(derive_key(options_.seed, "sample"), draws_++));
 }
 
-std::uint64_t sample_seed(std::uint64_t seed, std::uint64_t sample) {
-  return sample == 0 ? seed : derive_key(derive_key(seed, "samples"), sample) >> 12;
+std::uint64_t sample_seed(std::uint64_t seed, std::uint64_t prompt, std::uint64_t sample) {
+  if (prompt == 0 && sample == 0) return seed;
+  return derive_key(derive_key(derive_key(seed, "samples"), prompt), sample) >> 12;
 }
 
 }  // namespace sluice::model

@@ -199,8 +199,7 @@ class SentencePieceWordTrainer final : public TokenizerTrainer {
   Arguments arguments(Index size, const std::vector<char32_t>& kept) const {
     std::string required(kSpaceMark);
     for (const char32_t c : kept) append_utf8(c, required);
-    const auto name = enum_names<Algorithm>[static_cast<std::size_t>(config_.algorithm)].second;
-    return {{"model_type", std::string(name)},
+    return {{"model_type", std::string(name_of(config_.algorithm))},
             {"vocab_size", std::to_string(size)},
             {"hard_vocab_limit", config_.vocab_size ? "true" : "false"},
             {"character_coverage", "1.0"},

@@ -301,7 +301,7 @@ void check_carries_bytes(const Tokenizer& tokenizer, InvalidUtf8 invalid_utf8,
   throw Error(ExitCode::kUsage,
               "{}: the {} tokenizer has no tokens for bytes that are not UTF-8 (expected error or "
               "replace, or another tokenizer; found bytes)",
-              name, enum_names<TokenizerType>[static_cast<std::size_t>(tokenizer.type())].second);
+              name, name_of(tokenizer.type()));
 }
 
 TokenFile tokenize(const Corpus& corpus, LineRange range, const Tokenizer& tokenizer,

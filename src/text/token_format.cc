@@ -107,8 +107,7 @@ class FieldReader {
 formats::Metadata to_metadata(const TokenFileHeader& header) {
   formats::Metadata metadata;
   metadata.emplace(kVersionKey, kTokenFileVersion);
-  metadata.emplace(kInvalidUtf8Key,
-                   enum_names<InvalidUtf8>[static_cast<std::size_t>(header.invalid_utf8)].second);
+  metadata.emplace(kInvalidUtf8Key, name_of(header.invalid_utf8));
   visit_fields(
       header,
       [&metadata](const char* key, std::uint64_t value) {

@@ -22,7 +22,7 @@ struct TokenFileHeader {
   InvalidUtf8 invalid_utf8 = InvalidUtf8::kError;
 };
 
-inline constexpr std::string_view kTokenFileVersion = "2";
+inline constexpr std::string_view kTokenFileVersion = "3";
 inline constexpr std::uint64_t kNarrowVocabulary = 65536;  // ids are U16 up to this size
 
 formats::Metadata to_metadata(const TokenFileHeader& header);

@@ -76,8 +76,7 @@ void check_trainable(const TokenizerConfig& config, InvalidUtf8 invalid_utf8,
   throw Error(ExitCode::kUsage,
               "{}: {} {} has no tokens for bytes that are not UTF-8 (expected error or replace, or "
               "{} byte or sentencepiece; found bytes)",
-              names.invalid_utf8, names.type,
-              enum_names<TokenizerType>[static_cast<std::size_t>(config.type)].second, names.type);
+              names.invalid_utf8, names.type, name_of(config.type), names.type);
 }
 
 std::unique_ptr<TokenizerTrainer> make_tokenizer_trainer(const TokenizerConfig& config,

@@ -201,10 +201,12 @@ cp "$(find "$scratch/cache/sluice" -type f | head -n 1)" tokens.safetensors
 refuses 65 'not a Sluice model' eval tokens.safetensors valid.txt
 refuses 66 'missing\.txt' eval runs/a missing.txt
 refuses 66 'missing\.txt' eval runs/a valid.txt missing.txt
+refuses 66 'missing\.txt' eval damaged.safetensors missing.txt  # before the model is read
 refuses 65 'empty\.txt' eval runs/a empty.txt
 refuses 65 'invalid\.txt: offset 5' eval runs/a invalid.txt
-refuses 65 'prompt: offset 2: .*not among' generate runs/a --prompt 'ab€'
-refuses 65 'prompt: offset 1: not UTF-8' generate runs/a --prompt $'a\xff'
+refuses 65 '^error: --prompt: offset 2: unknown to the model .*found U\+20AC "€"' \
+  generate runs/a --prompt 'ab€'
+refuses 65 '^error: --prompt: offset 1: not UTF-8' generate runs/a --prompt $'a\xff'
 refuses 66 'missing\.txt' generate runs/a --prompt-file missing.txt
 refuses 2 'expected one of them' generate runs/a --prompt a --prompt-file train.txt
 refuses 2 '--temperature' generate runs/a --temperature -1

@@ -61,6 +61,15 @@ plain = re.split(r"^--- prompt (\d) sample (\d) ---\n", open(sys.argv[2]).read()
 assert list(zip(plain[0::3], plain[1::3])) == [(p, s) for p in "1234" for s in "12"], plain
 assert plain[2::3] == [sample["text"] + "\n" for sample in samples], plain
 PY
+generate --seed 7 -n 30 --prompts <(printf 'o\n\n') --num-samples 3 --json
+check 'a sample whatever else is asked for' <<'PY'
+import json
+few = [json.loads(line) for line in open("all.json")]
+more = [json.loads(line) for line in open("generated")]
+assert len(more) == 6 and more[0]["seed"] == 7
+for i in (0, 1):  # of the second prompt, which is empty in both
+    assert {**few[2 + i], "seconds": 0} == {**more[3 + i], "seconds": 0}, (few[2 + i], more[3 + i])
+PY
 printf 'To\n' >single.txt
 generate --seed 7 -n 40 --prompts single.txt
 { echo '--- prompt 1 sample 1 ---' && cat one; } | cmp -s - generated || fail "one prompt of a file"
@@ -90,14 +99,22 @@ one, two = json.load(open("generated")), json.load(open(sys.argv[1]))
 assert one["text"] == two["text"] and one["logprob_nats"] == two["logprob_nats"]
 assert one["tokens"] == 20 and one["seed"] is None, one
 PY
-run "$sluice" generate runs/a -n 20 --temperature 0 --prompt To --json
-check 'beam finds no less than greed' "$out" <<'PY'
-import json, sys
-beam, greedy = json.load(open("generated")), json.load(open(sys.argv[1]))
-assert beam["logprob_nats"] >= greedy["logprob_nats"] - 1e-4, (beam, greedy)
+generate -n 20 --temperature 0 --prompt To --json
+check 'greedy' <<'PY'
+import json
+assert json.load(open("generated"))["seed"] is None
 PY
 generate -n 4 --beam 2 --prompts prompts.txt
 [ "$(grep -c '^--- prompt [1-4] sample 1 ---$' generated)" = 4 ] || fail "--beam --prompts"
+
+# --- prompts from files: pipes too, and what an editor puts in front
+printf '\xef\xbb\xbfTo' >mark.txt
+for prompt in '--prompt-file mark.txt' "--prompts mark.txt" '--prompt-file pipe' '--prompts pipe'; do
+  [ "${prompt#* }" = pipe ] && rm -f pipe && mkfifo pipe && { printf To >pipe & }
+  succeeds generate runs/a --seed 7 -n 40 $prompt
+  sed '/^--- prompt 1 sample 1 ---$/d' "$out" | cmp -s - one || fail "$prompt: $(cat "$out")"
+done
+rm pipe
 
 # --- stop strings: whatever pieces they come in, and streamed or not
 whole=$(cat one)
@@ -138,10 +155,14 @@ for option in '--temperature 1' '--temp 1' '--top-k 2' '--top-p 0.5' '--min-p 0.
   '--repeat-penalty 2' '--num-samples 2' '--seed 1'; do
   refuses 2 '--beam: has no use for --' generate runs/a --beam 2 $option
 done
+for option in '--top-k 2' '--top-p 0.5' '--min-p 0.1' '--num-samples 2' '--seed 1'; do
+  refuses 2 "--temperature 0: has no use for ${option% *}" generate runs/a --temperature 0 $option
+done
+succeeds generate runs/a -n 1 --temperature 0 --num-samples 1
 for option in '--beam 2' '--num-samples 2' --echo --json; do
   refuses 2 '--interactive: has no use for --' generate runs/a --interactive $option
 done
-for option in '--min-p 1.1' '--min-p -1' '--repeat-penalty 0' '--repeat-window 0' '--beam 0' \
+for option in '--min-p 1.1' '--min-p -1' '--repeat-penalty 0.001' '--repeat-window 0' '--beam 0' \
   '--num-samples 0' '--max-tokens -1'; do
   refuses 2 "${option% *}: expected" generate runs/a $option
 done
@@ -149,12 +170,21 @@ refuses 2 '--repeat-window: has no effect' generate runs/a --repeat-window 5
 refuses 2 '--stop: expected text' generate runs/a --stop=
 refuses 2 '--stop: expected text' generate runs/a --stop $'\xff'
 printf 'To\n\nT\xff\n' >bad.txt
-refuses 65 'prompt 3: offset 1: not UTF-8' generate runs/a --prompts bad.txt
+refuses 65 '^error: bad\.txt: line 3: offset 1: not UTF-8 .*found 0xff' generate runs/a \
+  --prompts bad.txt
+printf '\xef\xbb\xbfT\xff' >bad.txt
+refuses 65 '^error: bad\.txt: offset 4: not UTF-8' generate runs/a --prompt-file bad.txt
+refuses 65 '^error: bad\.txt: line 1: offset 4: not UTF-8' generate runs/a --prompts bad.txt
 printf 'To\nT€\n' >bad.txt
-refuses 65 'prompt 2: offset 1: .*not among' generate runs/a --prompts bad.txt
+refuses 65 '^error: bad\.txt: line 2: offset 1: unknown to the model .*found U\+20AC "€"' \
+  generate runs/a --prompts bad.txt
+printf 'To\r\n' >bad.txt
+refuses 65 '^error: bad\.txt: offset 2: unknown to .*found U\+000D "\\r"' generate runs/a \
+  --prompt-file bad.txt
 : >empty.txt
 refuses 65 'empty.txt: no prompts' generate runs/a --prompts empty.txt
 refuses 66 'missing.txt' generate runs/a --prompts missing.txt
+refuses 66 '^error: runs: ' generate runs/a --prompt-file runs
 
 # --- in turns, through a pipe
 generate --seed 7 -n 10 --prompt To
@@ -168,18 +198,25 @@ first = open("generated").read()
 assert text.startswith(first) and text.endswith("\n") and len(text) >= len(first) + 10, text
 PY
 printf 'To\nT€\n' | "$sluice" generate runs/a --interactive -n 3 >"$out" 2>"$err"
-[ $? = 65 ] && grep -q '^error: standard input: offset 1' "$err" || fail "bad line: $(cat "$err")"
+[ $? = 65 ] && grep -q '^error: standard input: line 2: offset 1' "$err" ||
+  fail "bad line: $(cat "$err")"
+{ echo To && head -c 17000000 /dev/zero | tr '\0' a; } |
+  "$sluice" generate runs/a --interactive -n 3 >"$out" 2>"$err"
+[ $? = 65 ] && grep -q '^error: standard input: line 2: too long' "$err" ||
+  fail "a long line: $(cat "$err")"
 "$sluice" generate runs/a --interactive </dev/null >"$out" 2>"$err" || fail "no line at all"
 [ -s "$out" ] && fail "something out of nothing: $(cat "$out")"
 
 # --- signals end it as they would any program
 check 'signals' "$sluice" <<'PY'
-import signal, subprocess, sys
-for number in (signal.SIGINT, signal.SIGTERM):
+import itertools, signal, subprocess, sys
+for number, mode in itertools.product((signal.SIGINT, signal.SIGTERM), ([], ["--interactive"])):
     # A shell's background jobs have SIGINT ignored.
-    victim = subprocess.Popen([sys.argv[1], "generate", "runs/a", "-n", "100000000"],
-                              stdout=subprocess.PIPE,
+    victim = subprocess.Popen([sys.argv[1], "generate", "runs/a", "-n", "100000000", *mode],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    victim.stdin.write(b"To\n")
+    victim.stdin.flush()
     assert victim.stdout.read1(10)
     victim.send_signal(number)
     victim.communicate()
@@ -193,7 +230,7 @@ import os, pty, select, signal, sys, time
 def start(*arguments):
     pid, terminal = pty.fork()
     if pid == 0:
-        os.execv(sys.argv[1], ["sluice", "generate", "runs/a", "--interactive", *arguments])
+        os.execv(sys.argv[1], ["sluice", "generate", "runs/a", *arguments])
     return pid, terminal
 
 def read_until(terminal, what, seen=b""):
@@ -204,7 +241,7 @@ def read_until(terminal, what, seen=b""):
             seen += os.read(terminal, 65536)
     return seen
 
-pid, terminal = start("-n", "100000000", "--seed", "1")
+pid, terminal = start("--interactive", "-n", "100000000", "--seed", "1")
 read_until(terminal, b"> ")
 for turn in range(2):
     os.write(terminal, b"To be\n")
@@ -214,19 +251,27 @@ for turn in range(2):
     os.write(terminal, b"\x03")  # breaks off, and asks again
     read_until(terminal, b"\n> ")
 os.write(terminal, "T\u20ac\n".encode())
-assert b"warning: standard input: offset 1" in read_until(terminal, b"\n> ")
+assert b"warning: standard input: line 3: offset 1" in read_until(terminal, b"\n> ")
 os.write(terminal, b"\x03")  # at the prompt: ends
 _, status = os.waitpid(pid, 0)
 code = 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 assert code == 130, status
 
-pid, terminal = start("-n", "5")
+pid, terminal = start("--interactive", "-n", "5")
 read_until(terminal, b"> ")
 os.write(terminal, b"To\n")
 read_until(terminal, b"\n> ")
 os.write(terminal, b"\x04")
 _, status = os.waitpid(pid, 0)
 assert os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0, status
+
+# One text that is shown when it is whole: a bar until then.
+for mode in (["--json"], ["--beam", "2"]):
+    pid, terminal = start("-n", "100000000", *mode)
+    read_until(terminal, b" of 100000000 tokens")
+    os.kill(pid, signal.SIGINT)
+    os.waitpid(pid, 0)
+    os.close(terminal)
 PY
 
 finish

@@ -75,6 +75,7 @@ make_tiny_corpus() {
 {
   "data": {"train": ["train.txt"], "valid": ["valid.txt"], "tokens_per_sample": 16,
            "batch_size": 4},
+  "tokenizer": {"type": "char"},
   "model": {"embedding_dim": 6, "blocks": [{"layers": [{"kernel": 3, "channels": 8}], "repeat": 2}]},
   "optimizer": {"type": "adamw", "lr": 0.01, "clip_norm": 1.0},
   "schedule": {"type": "cosine", "warmup": 0.1},

@@ -25,7 +25,9 @@ assert net["receptive_field"] == layers[-1]["receptive_field"]
 for layer in layers:
     size = 1
     for extent in layer["shape"]: size *= extent
-    assert layer["parameters"] >= size, layer
+    tied = layer["name"] == "output" and layer["parameters"] < size  # the embedding's rows
+    assert tied or layer["parameters"] >= size, layer
+    assert not tied or size == layers[0]["parameters"], layer
     assert layer["flop_per_token"] in (0, 2 * size), layer
 PY
 done < <("$sluice" config list)

@@ -69,6 +69,35 @@ succeeds eval stream valid.txt --json
 succeeds eval stream valid.txt --mode lines --json
 [ "$(figure mode)" = lines ] || fail "mode asked for: $(cat "$out")"
 
+# --- What a model of lines writes: a line, which its prompt begins.
+generated() {
+  succeeds generate run -n 400 "$@"
+  cp "$out" "$scratch/generated"
+}
+generated --seed 3 --num-samples 30 --json
+python3 - "$scratch/generated" <<'PY' || fail "lines that end: $(head -c 1000 "$scratch/generated")"
+import json, sys
+samples = [json.loads(line) for line in open(sys.argv[1])]
+ended = [sample for sample in samples if sample["finish_reason"] == "end"]
+assert len(ended) >= 5, [sample["finish_reason"] for sample in samples]
+assert all("\n" not in sample["text"] for sample in samples)
+PY
+generated --seed 3 --prompt 'the end'
+mv "$scratch/generated" "$scratch/reference"
+printf 'the end\n' >prompt.txt
+generated --seed 3 --prompt-file prompt.txt
+cmp -s "$scratch/generated" "$scratch/reference" || fail "the line end of a prompt's file counts"
+generated --seed 3 --prompts prompt.txt
+sed 1d "$scratch/generated" | cmp -s - "$scratch/reference" || fail "--prompts: the same line"
+printf 'and so\nthe end\n' >prompt.txt
+refuses 65 '^error: prompt\.txt: offset 6: a line end \(expected one line.*found 2\); --prompts' \
+  generate run --prompt-file prompt.txt
+refuses 65 '^error: --prompt: offset 7: a line end' generate run --prompt $'the end\n'
+printf 'the end\nthe end' |
+  "$sluice" generate run --interactive -n 5 --temperature 0 >"$out" 2>"$err" ||
+  fail "--interactive: $(cat "$err")"
+[ "$(sort -u "$out" | wc -l)" = 1 ] || fail "a line depends on the one before: $(cat "$out")"
+
 # --- Epochs, and texts that are shorter than a window of a stream.
 printf 'a b\n\nc a\nb\n' >short.txt
 succeeds train tiny.json "${lines[@]}" --train short.txt --set train.max_steps=null \

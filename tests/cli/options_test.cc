@@ -152,8 +152,9 @@ TEST_CASE("command_help: shows everything in 80 columns", "[cli]") {
   const std::string help = command_help(app, "does things", "sluice eval m");
   for (const char* part :
        {"sluice eval: does things", "Usage: sluice eval MODEL [FILE]... [options]",
-        "-n, --max-tokens N", "--temperature, --temp T", "--set KEY=JSON ...", "(default 200)",
-        "(default 0.8)", "(default text)", "-h, --help", "Example:\n  sluice eval m\n"}) {
+        "-n, --max-tokens N", "--temperature, --temp T", "--set KEY=JSON (repeatable)",
+        "(default 200)", "(default 0.8)", "(default text)", "-h, --help",
+        "Example:\n  sluice eval m\n"}) {
     INFO(part << "\n" << help);
     CHECK(help.find(part) != std::string::npos);
   }

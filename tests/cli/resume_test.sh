@@ -13,6 +13,7 @@ cat >run.json <<'JSON'
 {
   "data": {"train": ["train.txt"], "valid": ["valid.txt"], "tokens_per_sample": 16,
            "batch_size": 3},
+  "tokenizer": {"type": "char"},
   "model": {"embedding_dim": 6, "blocks": [{"layers": [{"kernel": 3, "channels": 8}], "repeat": 2}],
             "dropout": {"embedding": 0.1, "layer": 0.2, "output": 0.1}},
   "optimizer": {"type": "adamw", "lr": 0.01, "weight_decay": 0.1, "clip_norm": 1.0},

@@ -18,6 +18,7 @@ struct Fixture {
   Fixture() {
     data.train = {write_text(folder / "train.txt", "abab\nabc\nab\nba\n")};
     data.cache_dir = folder / "cache";
+    tokenizer.type = text::TokenizerType::kChar;
   }
   RunText prepare(std::optional<Vocabulary> known = std::nullopt) {
     notes.clear();

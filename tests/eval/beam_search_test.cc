@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "sluice/eval/generation.h"
+#include "tests/support/error_check.h"
 #include "tests/support/tiny_writer.h"
 
 namespace sluice::eval {
@@ -48,7 +49,7 @@ TEST_CASE("Beam search: wide enough, it finds what exhaustive search finds", "[e
   // Neither sure to end at once nor never.
   tiny.set_bias("\n", Real(-0.5));
   int ended = 0;
-  for (const char* prompt : {"", "ab", "bb", "a\nb"}) {
+  for (const char* prompt : {"", "ab", "bb", tiny.writer.lines ? "aab" : "a\nb"}) {
     const Sample expected = exhaustive(tiny, prompt);
     const Sample found = beam_search(tiny.writer, tiny.ids(prompt), 1024);
     INFO(kind << " after " << prompt);
@@ -106,6 +107,20 @@ TEST_CASE("Beam search: nothing to write", "[eval]") {
   TinyWriter tiny("abc");
   tiny.writer.max_tokens = 0;
   CHECK(beam_search(tiny.writer, tiny.ids("a"), 4).tokens == 0);
+}
+
+TEST_CASE("Beam search: tells how far it is", "[eval]") {
+  TinyWriter tiny("abc");
+  tiny.writer.max_tokens = 3;
+  std::vector<Index> told;
+  beam_search(tiny.writer, tiny.ids("a"), 2, [&](Index tokens) { told.push_back(tokens); });
+  CHECK(told == std::vector<Index>{1, 2, 3});
+}
+
+TEST_CASE("Beam search: what cannot fit is refused before it is tried", "[eval]") {
+  const TinyWriter tiny("abc");
+  testing::check_error(ExitCode::kNoResource, {"out of memory", "the log-probabilities of a beam"},
+                       [&] { beam_search(tiny.writer, tiny.ids("a"), Index{1} << 50); });
 }
 
 }  // namespace

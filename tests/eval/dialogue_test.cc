@@ -56,6 +56,36 @@ TEST_CASE("Dialogue: a continuation that is broken off stays part of the text", 
   CHECK(next.logprob_nats == Approx(expected.logprob_nats).epsilon(1e-5));
 }
 
+TEST_CASE("Dialogue: broken off, it shows what was held back for a stop string", "[eval]") {
+  TinyWriter tiny("ab");
+  tiny.writer.stop = {"aaaaaaaaa"};
+  tiny.forget_weights();
+  tiny.set_bias("a", 30);
+  Dialogue dialogue(tiny.writer, kGreedy);
+  std::string shown;
+  int asked = 0;
+  const Sample cut = dialogue.turn(tiny.ids("b"), [&](std::string_view piece) {
+    shown += piece;
+    return ++asked < 3;
+  });
+  CHECK(cut.text == "aaa");
+  CHECK(shown == "aaa");
+}
+
+TEST_CASE("Dialogue: a long line can be broken off, and is part of the text all the same",
+          "[eval]") {
+  TinyWriter tiny("abcdefgh");
+  std::string line;
+  for (int i = 0; i < 2500; ++i) line += static_cast<char>('a' + i * i % 11 % 8);
+  Dialogue dialogue(tiny.writer, kGreedy);
+  const Sample none = dialogue.turn(tiny.ids(line), [](std::string_view) { return false; });
+  CHECK(none.tokens == 0);
+  const Sample next = dialogue.turn({}, [](std::string_view) { return true; });
+  const Sample expected = afresh(tiny, line);
+  CHECK(next.text == expected.text);
+  CHECK(next.logprob_nats == Approx(expected.logprob_nats).epsilon(1e-5));
+}
+
 TEST_CASE("Dialogue: after a stop string the text goes on behind it", "[eval]") {
   TinyWriter tiny("abcdefgh");
   tiny.writer.stop = {"\n"};

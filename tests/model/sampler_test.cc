@@ -178,16 +178,55 @@ TEST_CASE("Sampler: top-p over a large vocabulary keeps as many words as it must
   CHECK(words({.temperature = 1, .top_p = 0.7}, p) == expected);
 }
 
-TEST_CASE("Sampler: sample 0 of a batch has its seed, the others one of their own", "[model]") {
-  CHECK(sample_seed(7, 0) == 7);
+TEST_CASE("Sampler: the first sample has the seed given, the others one of their own", "[model]") {
+  CHECK(sample_seed(7, 0, 0) == 7);
   std::set<std::uint64_t> seeds;
-  for (std::uint64_t seed = 0; seed < 100; ++seed) {
-    for (std::uint64_t sample = 1; sample < 100; ++sample) {
-      seeds.insert(sample_seed(seed, sample));
-      CHECK(sample_seed(seed, sample) <= std::uint64_t{1} << 52);
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    for (std::uint64_t prompt = 0; prompt < 20; ++prompt) {
+      for (std::uint64_t sample = prompt == 0 ? 1 : 0; sample < 20; ++sample) {
+        seeds.insert(sample_seed(seed, prompt, sample));
+        CHECK(sample_seed(seed, prompt, sample) < std::uint64_t{1} << 52);
+      }
     }
   }
-  CHECK(seeds.size() == 9900);
+  CHECK(seeds.size() == 20 * 399);
+}
+
+// Words are picked block by block: these fill several, the last one not quite.
+TEST_CASE("Sampler: of a large vocabulary each word comes with its probability", "[model]") {
+  std::vector<double> p(1500);
+  double total = 0;
+  for (std::size_t i = 0; i < p.size(); ++i) total += p[i] = 1 + double(i * 7 % 1000) / 1000;
+  for (double& value : p) value /= total;
+  // As a normal distribution: one seed in a thousand is above.
+  const double unlikely = 1499 + 3.1 * std::sqrt(2 * 1499.0);
+  const SamplerOptions plain{.temperature = 1, .seed = 3};
+  CHECK(chi_square(plain, p, p) < unlikely);
+  CHECK(chi_square(plain, p, std::vector<double>(p.size(), 1)) > unlikely + 300);
+  // On both sides of every border, and whole blocks of nothing.
+  std::vector<double> few(1500, 0);
+  few[255] = few[256] = few[1023] = 0.2;
+  few[1024] = 0.3;
+  few[1499] = 0.1;
+  CHECK(chi_square(plain, few, few) < kUnlikely + 3);
+}
+
+TEST_CASE("Sampler: a small top-k of a large vocabulary", "[model]") {
+  std::vector<double> p(1000, 0.4 / 995), weights(1000, 0);
+  for (const std::size_t word : {3u, 250u, 600u, 601u, 999u}) {
+    weights[word] = p[word] = 0.08 + 0.02 * double(word % 5);
+  }
+  double total = 0;
+  for (const double value : p) total += value;
+  for (double& value : p) value /= total;
+  const SamplerOptions five{.temperature = 1, .top_k = 5, .seed = 8};
+  CHECK(words(five, p) == std::set{3, 250, 600, 601, 999});
+  CHECK(chi_square(five, p, weights) < kUnlikely + 3);
+}
+
+TEST_CASE("Sampler: a penalised word that is impossible stays so", "[model]") {
+  Sampler sampler({.temperature = 1, .repeat_penalty = 1e-60});
+  for (int i = 0; i < 100; ++i) CHECK(sampler.draw(logs({0, 0.5, 0.5}), {{0}}) != 0);
 }
 
 TEST_CASE("Sampler: equal probabilities rank by word", "[model]") {

@@ -19,6 +19,7 @@ namespace sluice::testing {
 // `config` and the texts, then call prepare().
 struct TinyRun {
   TinyRun() {
+    config.tokenizer.type = text::TokenizerType::kChar;
     config.data.tokens_per_sample = 8;
     config.data.batch_size = 2;
     config.data.cache_dir = folder / "cache";

@@ -30,6 +30,14 @@ Lines lines_of(const std::vector<std::string>& files, CorpusCounts* counts = nul
 
 }  // namespace
 
+TEST_CASE("count_words: as many as there are, whatever width the loop is compiled to", "[text]") {
+  std::string line;
+  for (std::size_t words = 0; words < 300; ++words) {
+    CHECK(count_words(line) == words);
+    line += (words % 3 == 0 ? " " : "\t ") + std::string(1 + words % 11, 'w');
+  }
+}
+
 TEST_CASE("Corpus: files are read in order, line by line, and everything is counted", "[text]") {
   const ScratchFolder folder;
   const auto first = folder.write("first", "a b\n\n  caf\xc3\xa9 \n");

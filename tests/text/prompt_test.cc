@@ -32,13 +32,18 @@ TEST_CASE("Prompt: unknown words are counted, unknown characters refused", "[tex
   const auto characters = tokenizer(TokenizerType::kChar);
   CHECK(encode_prompt("the fox\nran", *characters, "prompt").unknown == 0);
   ::sluice::testing::check_error(ExitCode::kBadData,
-                                 {"prompt 3: offset 5: \"\u00f6\" is not among the 10 characters"},
-                                 [&] { encode_prompt("the\nf\u00f6x", *characters, "prompt 3"); });
+                                 {"a: line 3: offset 5: unknown to the model (expected its 10 "
+                                  "characters, found U+00F6 \"\u00f6\")"},
+                                 [&] { encode_prompt("the\nf\u00f6x", *characters, "a: line 3"); });
+  // What would not print as itself, and where the prompt is not all of its source.
+  ::sluice::testing::check_error(ExitCode::kBadData, {"a: offset 6: ", "found U+000D \"\\r\")"},
+                                 [&] { encode_prompt("the\r", *characters, "a", 3); });
 }
 
 TEST_CASE("Prompt: what is not UTF-8 is refused", "[text]") {
   const auto bytes = tokenizer(TokenizerType::kByte);
-  ::sluice::testing::check_error(ExitCode::kBadData, {"prompt: offset 1: not UTF-8"},
+  ::sluice::testing::check_error(ExitCode::kBadData,
+                                 {"prompt: offset 1: not UTF-8 (expected text, found 0xff)"},
                                  [&] { encode_prompt("a\xff", *bytes, "prompt"); });
 }
 

@@ -49,7 +49,7 @@ std::string only_file(const ScratchFolder& folder, const std::string& cache) {
 
 // A token file written by hand: what tokenize() never makes.
 struct HandMade {
-  formats::Metadata metadata = {{"sluice.token_file", "2"},
+  formats::Metadata metadata = {{"sluice.token_file", "3"},
                                 {"sluice.invalid_utf8", "error"},
                                 {"sluice.tokenizer_hash", "0123456789abcdef"},
                                 {"sluice.corpus_hash", "00000000000000ff"},

@@ -35,7 +35,7 @@ TokenFileHeader some_header() {
 
 TEST_CASE("TokenFormat: metadata are frozen", "[text]") {
   CHECK(to_metadata(some_header()) ==
-        formats::Metadata{{"sluice.token_file", "2"},
+        formats::Metadata{{"sluice.token_file", "3"},
                           {"sluice.invalid_utf8", "replace"},
                           {"sluice.tokenizer_hash", "0123456789abcdef"},
                           {"sluice.corpus_hash", "ffffffffffffffff"},

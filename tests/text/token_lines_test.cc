@@ -41,12 +41,14 @@ std::string with_starts(const TokenFile& tokens, const std::string& path,
   formats::SafetensorsWriter writer(path, reader.metadata());
   writer.declare("ids", formats::Dtype::kU16, {tokens.size()});
   writer.declare("line_starts", formats::Dtype::kU64, {starts.size()});
+  writer.declare("files", formats::Dtype::kU64, reader.get("files").shape);
   writer.commit([&](const formats::TensorInfo& tensor, const auto& put) {
-    if (tensor.name == "ids") {
-      const auto ids = reader.read_all(reader.get("ids"));
-      put(std::as_bytes(std::span(ids)));
+    if (tensor.name == "line_starts") {
+      put(std::as_bytes(std::span(starts)));
+    } else {
+      const auto kept = reader.read_all(reader.get(tensor.name));
+      put(std::as_bytes(std::span(kept)));
     }
-    if (tensor.name == "line_starts") put(std::as_bytes(std::span(starts)));
   });
   return path;
 }

@@ -77,6 +77,12 @@ TEST_CASE("Utf8: the first bad byte is found wherever it stands", "[text]") {
 TEST_CASE("Utf8: code points are counted, not bytes", "[text]") {
   CHECK(count_code_points("") == 0);
   CHECK(count_code_points("a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80z") == 5);
+  // Whatever width the loop is compiled to.
+  std::string text;
+  for (std::size_t chars = 0; chars < 400; ++chars) {
+    CHECK(count_code_points(text) == chars);
+    text += chars % 7 == 3 ? "\xe2\x82\xac" : "a";
+  }
 }
 
 TEST_CASE("Utf8: a stream prints all but a sequence still to be completed", "[text]") {

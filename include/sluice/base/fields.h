@@ -41,4 +41,12 @@ struct Seconds {
 template <class Enum>
 constexpr auto enum_names = nullptr;
 
+template <class Enum>
+constexpr std::string_view name_of(Enum value) {
+  for (const auto& [listed, name] : enum_names<Enum>) {
+    if (listed == value) return name;
+  }
+  return "";
+}
+
 }  // namespace sluice

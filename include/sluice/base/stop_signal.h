@@ -4,7 +4,7 @@
 
 // Signals on a training run. Commands other than `train` leave SIGINT and SIGTERM at their default
 // action, so that an interrupt ends them with 130 or 143; `average` only after a file that it is
-// writing, and an interactive `generate` only while it waits for a line.
+// writing, and an interactive `generate` on a terminal only while it waits for a line.
 namespace sluice {
 
 // A request to stop, raised by SIGINT, SIGTERM, SIGHUP or SIGUSR1. The handler only sets a flag;

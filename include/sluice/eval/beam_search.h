@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <span>
 
 #include "sluice/eval/draft.h"
@@ -14,7 +15,10 @@ namespace sluice::eval {
 // Hypotheses are compared by the sum of log-probabilities, not by its mean: it is what is reported,
 // so the answer has a meaning of its own (the most probable text, exactly, if the beam is wide
 // enough), and sums only fall, so that the search may end as soon as the first hypothesis has. The
-// price: where texts may end, it leans to short ones. Errors: check_finite().
-Sample beam_search(const Writer& writer, std::span<const int> prompt, Index width);
+// price: where texts may end, it leans to short ones. `advanced`, if any, is told after each token
+// how many the longest hypothesis has. Errors: check_finite(); kNoResource ahead of a beam whose
+// log-probabilities do not fit into memory.
+Sample beam_search(const Writer& writer, std::span<const int> prompt, Index width,
+                   const std::function<void(Index tokens)>& advanced = nullptr);
 
 }  // namespace sluice::eval

@@ -1,11 +1,15 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
+#include "sluice/base/fields.h"
 #include "sluice/model/gated_conv_lm.h"
 #include "sluice/text/permutation.h"
 #include "sluice/text/stop_strings.h"
@@ -26,7 +30,8 @@ struct Writer {
 };
 
 // Model ids that a model is fed to go on from a prompt of tokenizer ids: first the </s> that all
-// texts begin with. Lines stand alone: of a prompt of several, a model of lines sees the last.
+// texts begin with. For a model of lines, which stand alone, a prompt is one line at most, without
+// its end.
 std::vector<int> opening_words(const Writer& writer, std::span<const int> prompt);
 
 // Error kBadData when a distribution is not one: the run diverged.
@@ -49,7 +54,9 @@ class Draft {
   const std::string& text() const { return text_; }
   Index tokens() const { return tokens_; }  // those of a stop string and a final </s> included
   double logprob_nats() const { return logprob_nats_; }
-  // Set once the text has ended.
+  // Ends the text where it stands, at somebody's wish: what was held back comes.
+  std::string break_off();
+  // Set once the text has ended by itself.
   std::optional<FinishReason> finished() const { return finished_; }
 
  private:
@@ -75,3 +82,13 @@ struct Sample {
 Sample sample_of(const Draft& draft);
 
 }  // namespace sluice::eval
+
+namespace sluice {
+
+template <>
+inline constexpr auto enum_names<eval::FinishReason> =
+    std::array{std::pair{eval::FinishReason::kLength, std::string_view("length")},
+               std::pair{eval::FinishReason::kStop, std::string_view("stop")},
+               std::pair{eval::FinishReason::kEnd, std::string_view("end")}};
+
+}  // namespace sluice

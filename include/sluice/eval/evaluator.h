@@ -38,7 +38,7 @@ class Evaluator {
   // Reports a pass that scored so many.
   void pass(std::uint64_t tokens);
   bool stopped() const { return stopped_; }
-  // Adds scored tokens to the sums, in the order of the text.
+  // Adds scored tokens to the sums; `oov`: where what is known of them begins.
   void count(std::span<const double> nats, std::vector<bool>::const_iterator oov);
 
  private:

@@ -9,7 +9,8 @@
 
 namespace sluice::eval {
 
-// Texts that are written at the same time, at most: memory does not grow with what is asked for.
+// Texts that are written at the same time, at most: what the network's memory depends on, however
+// many are asked for. A text that is done waits, as text, for those of lower numbers.
 inline constexpr Index kInFlight = 64;
 
 // Continuations to write: `samples` of each of `prompts` prompts. Sample s of prompt p has number
@@ -18,11 +19,11 @@ struct GenerationPlan {
   Index prompts = 1, samples = 1;
   // The tokenizer ids of a prompt, asked for once, when its turn comes.
   std::function<std::vector<int>(Index prompt)> prompt;
-  model::SamplerOptions sampling;  // its seed is that of number 0, see model::sample_seed()
+  model::SamplerOptions sampling;  // its seed is that of number 0; model::sample_seed()
 };
 
-// Called with what becomes certain of a text, as it does, and with whole texts in the order of
-// their numbers.
+// Called after each token with what has become certain of its text, maybe nothing, and with whole
+// texts in the order of their numbers.
 using ShowPiece = std::function<void(Index number, std::string_view piece)>;
 using ShowSample = std::function<void(Index number, const Sample& sample)>;
 

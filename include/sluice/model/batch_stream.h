@@ -26,13 +26,21 @@ class BatchStream {
   // The next batch: text i goes on from origins[i] with words[i] (model ids); at least one.
   void advance(std::span<const Origin> origins, std::span<const int> words);
   // Texts in the batch.
-  Index size() const { return last_ == nullptr ? 0 : last_->map().sequences; }
+  Index size() const { return last_.state == nullptr ? 0 : last_.state->map().sequences; }
   // Log-probabilities of all words after the last one of each text: [size(), V].
   void next(std::span<Real> log_probabilities);
 
  private:
+  // A state and the most texts that it has memory for.
+  struct Buffer {
+    std::unique_ptr<GatedConvLm::State> state;
+    Index most = 0;
+  };
+  // Makes the spare state ready for so many texts.
+  void lay_out_spare(Index texts);
+
   const GatedConvLm& model_;
-  std::unique_ptr<GatedConvLm::State> last_, spare_;
+  Buffer last_, spare_;
   std::vector<Index> sources_;
 };
 

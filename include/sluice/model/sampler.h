@@ -52,8 +52,9 @@ class Sampler {
   std::vector<double> sums_;   // of blocks of weights
 };
 
-// The seed of sample number `sample` of a batch: that of sample 0 is the batch's own. At most 2^52,
-// so that it survives JSON readers that know doubles only.
-std::uint64_t sample_seed(std::uint64_t seed, std::uint64_t sample);
+// The seed of a prompt's sample, whatever else is asked for: the first sample of the first prompt
+// (0, 0) has `seed` itself, the others one below 2^52, which survives JSON readers that know
+// doubles only.
+std::uint64_t sample_seed(std::uint64_t seed, std::uint64_t prompt, std::uint64_t sample);
 
 }  // namespace sluice::model

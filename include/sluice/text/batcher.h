@@ -26,8 +26,8 @@ class Batcher {
   virtual ~Batcher() = default;
   // Fills the batch with the samples [first, first + batch_size). Errors as TokenFile::read.
   virtual void load(std::uint64_t first_sample, Batch& batch) const = 0;
-  // A batch as large as any, for what memory and time are measured on, and the mean over an epoch
-  // as a part of it.
+  // A batch about as large as the largest, for what memory and time are measured on, and the mean
+  // over an epoch as a part of it.
   virtual void load_largest(Batch& batch) const = 0;
   double mean_load() const { return mean_load_; }
 
