@@ -137,14 +137,16 @@ download() {
   return $status
 }
 
-# fetch PATH: leaves the file as $work/NAME.part, from the first home that has it.
+# fetch PATH [whole]: leaves the file as $work/NAME.part, from the first home that has it. whole: no
+# checksum will tell that halves of two homes or days do not fit, so none is gone on with.
 fetch() {
-  local path=$1 part
+  local path=$1 whole=${2-} part
   part=$work/$(basename "$path").part
   local bases=()
   mapfile -t bases < <(rows base)
   [ -z "${SLUICE_DATA_MIRROR-}" ] || bases=("${SLUICE_DATA_MIRROR%/}")
   for base in "${bases[@]}"; do
+    [ -z "$whole" ] || rm -f "$part"
     if download "$base/$path" "$part" 9>&-; then return 0; fi
   done
   die "$path: could not be fetched from ${bases[*]} (the reason is above); try again, or set \
@@ -211,23 +213,22 @@ get_books() {
     first=no
     echo "$title" >&2
     part=$work/pg$number.txt.part
-    rm -f "$part" # without a checksum two halves of different days would not be noticed
-    fetch "$number/pg$number.txt"
+    fetch "$number/pg$number.txt" whole
     add_book "$part" "$title" "$least" "$most" "$work/out/$file" || { rm -f "$part" && exit 1; }
     rm -f "$part"
   done < <(rows book)
 }
 
 get_own() {
-  local file source facts usual found
+  local file source facts usual found folder=$from
   [ -e "$from" ] || die "$from: not there"
   if [ ! -d "$from" ]; then
-    mkdir "$work/unpacked"
-    tar -xf "$from" -C "$work/unpacked" || die "$from: expected a folder or a tar archive"
-    from=$work/unpacked
+    folder=$work/unpacked
+    mkdir "$folder"
+    tar -xf "$from" -C "$folder" || die "$from: expected a folder or a tar archive"
   fi
   while IFS=$'\t' read -r file source facts usual; do
-    found=$(find -L "$from" -type f -name "$source" | LC_ALL=C sort | head -n 1)
+    found=$(find -L "$folder" -type f -name "$source" | LC_ALL=C sort | head -n 1)
     [ -n "$found" ] || die "$from: no $source in it"
     check "$found" "$facts" "$source" || exit 1
     [ "$(md5sum <"$found" | cut -d' ' -f1)" = "$usual" ] ||

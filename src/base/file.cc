@@ -346,6 +346,12 @@ void InputFile::read_at(std::uint64_t offset, std::span<std::byte> out) const {
   }
 }
 
+std::string read_start(const InputFile& file, std::size_t bytes) {
+  std::string start(static_cast<std::size_t>(std::min<std::uint64_t>(bytes, file.size())), '\0');
+  file.read_at(0, std::as_writable_bytes(std::span(start)));
+  return start;
+}
+
 std::string read_whole_file(const std::string& path, std::uint64_t max_bytes) {
   const InputFile file(path);
   if (file.size() > max_bytes) {

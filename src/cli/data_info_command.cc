@@ -6,9 +6,9 @@
 #include <optional>
 
 #include "sluice/base/file.h"
-#include "sluice/config/open_model.h"
+#include "sluice/config/file_kind.h"
+#include "sluice/text/survey.h"
 #include "sluice/text/token_file.h"
-#include "sluice/text/utf8.h"
 #include "src/cli/commands.h"
 #include "src/cli/file_table.h"
 #include "src/cli/logging.h"
@@ -29,27 +29,6 @@ struct DataInfoArguments {
   Verbosity verbosity;
 };
 
-// Which code points a text uses. What is malformed is none.
-class CharacterSet {
- public:
-  void add(std::string_view text) {
-    while (!text.empty()) {
-      const std::size_t length = text::utf8_length(text);
-      if (length > 0) seen_[text::decode_utf8(text.substr(0, length))] = true;
-      text.remove_prefix(std::max<std::size_t>(1, length));
-    }
-  }
-  void add(const CharacterSet& other) {
-    for (std::size_t i = 0; i < seen_.size(); ++i) seen_[i] = seen_[i] || other.seen_[i];
-  }
-  std::uint64_t size() const {
-    return static_cast<std::uint64_t>(std::count(seen_.begin(), seen_.end(), true));
-  }
-
- private:
-  std::vector<bool> seen_ = std::vector<bool>(0x110000);
-};
-
 struct FileFacts {
   text::FileTokens sums;
   std::uint64_t longest_line = 0, characters = 0;
@@ -68,7 +47,7 @@ class Inspector {
     files_[file_].longest_line = std::max(files_[file_].longest_line, line_);
     if (tokenizer_ == nullptr) return;
     encoding_.clear();
-    tokenizer_->encode(piece.text, encoding_);
+    tokenizer_->encode_piece(piece.text, piece.begins, encoding_);
     text::FileTokens& sums = files_[file_].sums;
     sums.tokens += encoding_.ids.size() + (piece.ends ? 1 : 0);
     sums.oov +=
@@ -101,7 +80,7 @@ class Inspector {
   const text::Tokenizer* tokenizer_;
   std::size_t file_ = 0;
   std::uint64_t line_ = 0;  // bytes of the line so far
-  CharacterSet characters_, all_characters_;
+  text::CharacterSet characters_, all_characters_;
   text::Encoding encoding_;
 };
 
@@ -130,13 +109,13 @@ ExitCode run_data_info(const DataInfoArguments& arguments, Output& out) {
   const text::Corpus corpus(
       text::expand_files(arguments.files),
       parse_invalid_utf8(arguments.invalid_utf8).value_or(text::InvalidUtf8::kError));
-  train::ProgressBar bar(wants_bar(arguments.verbosity));
+  const bool with_bar = wants_bar(arguments.verbosity);
+  train::ProgressBar bar(with_bar);
   start_logging(arguments.verbosity, bar);
   std::unique_ptr<text::Tokenizer> tokenizer;
   if (arguments.tokenizer) {
-    tokenizer =
-        text::load_tokenizer(config::model_path(*arguments.tokenizer, config::Which::kBest));
-    text::check_carries_bytes(*tokenizer, corpus.invalid_utf8);
+    tokenizer = text::load_tokenizer(config::tokenizer_path(*arguments.tokenizer));
+    text::check_carries_bytes(*tokenizer, corpus.invalid_utf8, "--invalid-utf8");
   }
   Inspector inspector(corpus.files.size(), tokenizer.get());
   std::vector<text::CorpusCounts> counts;
@@ -145,6 +124,7 @@ ExitCode run_data_info(const DataInfoArguments& arguments, Output& out) {
       corpus,
       [&](const text::LinePiece& piece) {
         inspector.add(piece);
+        if (!with_bar) return;
         bar.show(0, fmt::format("{}B read", train::format_count(static_cast<double>(piece.read))));
       },
       &hash, &counts);

@@ -99,7 +99,8 @@ std::string report(const Scored& scored, const config::OpenModel& model) {
     text += fmt::format("without OOVs     {:.3f}\n", eval::perplexity_excl_oov(totals));
   }
   if (!tokenizer.lossless()) {
-    text += "LOSSY            the tokenizer does not keep whitespace: compare word perplexity\n";
+    text +=
+        "LOSSY            the text cannot be restored from its tokens: compare word perplexity\n";
   }
   text += fmt::format("speed            {} tokens/s in f32, {}\n",
                       train::format_count(static_cast<double>(totals.tokens) / seconds),

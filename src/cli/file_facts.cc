@@ -87,7 +87,8 @@ std::string as_text(const Json& facts) {
 }
 
 std::string render(const Json& facts, Form form) {
-  return form == Form::kJson ? facts.dump() + "\n" : as_text(facts);
+  if (form == Form::kText) return as_text(facts);
+  return facts.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 Json describe_run(const std::string& path) {

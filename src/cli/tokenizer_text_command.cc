@@ -1,14 +1,17 @@
-#include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "sluice/base/decimal.h"
 #include "sluice/base/printable.h"
 #include "sluice/config/file_kind.h"
+#include "sluice/text/token_file.h"
 #include "sluice/text/tokenizer.h"
 #include "src/cli/block_input.h"
 #include "src/cli/commands.h"
 #include "src/cli/enum_option.h"
+#include "src/cli/logging.h"
 #include "src/cli/options.h"
 #include "src/cli/output.h"
 
@@ -43,7 +46,10 @@ class LineEncoder {
     line_end_due_ = piece.ends;
     if (piece.begins) at_start_ = true;
     encoding_.clear();
-    tokenizer_.encode(piece.text, encoding_);
+    tokenizer_.encode_piece(piece.text, piece.begins, encoding_);
+    tokens_ += encoding_.ids.size();
+    unknown_ +=
+        static_cast<std::uint64_t>(std::count(encoding_.oov.begin(), encoding_.oov.end(), true));
     std::string line;
     for (const int id : encoding_.ids) {
       if (!at_start_) line += ' ';
@@ -55,12 +61,13 @@ class LineEncoder {
   }
 
   // The last line ends as that of a single file does, so that decoding gives the same bytes: there
-  // is then a byte less than lines would make, next to a byte order mark or not.
+  // is then a byte less than lines would make.
   void finish(const text::CorpusCounts& counts, bool single_file) {
-    constexpr std::uint64_t kByteOrderMark = 3;
-    const bool unterminated =
-        counts.bytes + 1 == bytes_ || counts.bytes + 1 == bytes_ + kByteOrderMark;
+    constexpr std::uint64_t kByteOrderMark = 3;  // bytes
+    const bool unterminated = counts.bytes < bytes_ + kByteOrderMark * counts.byte_order_marks;
     if (line_end_due_ && !(single_file && unterminated)) out_.write("\n");
+    if (unknown_ == 0) return;
+    spdlog::warn("{} of {} tokens are <unk>, for forms outside the vocabulary", unknown_, tokens_);
   }
 
  private:
@@ -69,7 +76,7 @@ class LineEncoder {
   Output& out_;
   text::Encoding encoding_;
   bool at_start_ = true, line_end_due_ = false;
-  std::uint64_t bytes_ = 0;
+  std::uint64_t bytes_ = 0, tokens_ = 0, unknown_ = 0;
 };
 
 ExitCode run_tokenizer_encode(const EncodeArguments& arguments, Output& out) {
@@ -78,7 +85,10 @@ ExitCode run_tokenizer_encode(const EncodeArguments& arguments, Output& out) {
   }
   const auto invalid = parse_enum<text::InvalidUtf8>("--invalid-utf8", arguments.invalid_utf8);
   Output::check_open();
+  train::ProgressBar bar(false);
+  start_logging({}, bar);
   const auto tokenizer = open_tokenizer(*arguments.tokenizer);
+  text::check_carries_bytes(*tokenizer, invalid, "--invalid-utf8");
   const text::Corpus corpus(
       arguments.files.empty() ? std::vector<std::string>{"-"} : text::expand_files(arguments.files),
       invalid);

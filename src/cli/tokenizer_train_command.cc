@@ -86,6 +86,7 @@ ExitCode run_tokenizer_train(const TrainTokenizerArguments& arguments, Output& o
   const text::Corpus corpus(
       text::expand_files(arguments.files),
       parse_enum<text::InvalidUtf8>("--invalid-utf8", arguments.invalid_utf8));
+  text::check_trainable(config, corpus.invalid_utf8, {"--type", "--vocab-size", "--invalid-utf8"});
   check_out(arguments, corpus);
   train::ProgressBar bar(false);
   start_logging(arguments.verbosity, bar);
@@ -93,7 +94,9 @@ ExitCode run_tokenizer_train(const TrainTokenizerArguments& arguments, Output& o
       text::train_tokenizer(corpus, {}, config, arguments.unk_in_text,
                             [](const std::string& note) { spdlog::info("{}", note); });
   spdlog::info("{} tokenizer: vocabulary of {}, {}", arguments.type, tokenizer->size(),
-               tokenizer->lossless() ? "lossless" : "lossy: it does not keep whitespace");
+               !tokenizer->lossless()       ? "lossy: a text cannot be restored from its tokens"
+               : tokenizer->carries_bytes() ? "lossless"
+                                            : "lossless for text of these forms alone");
   {
     const DelayedSignals delayed;
     write_file_atomically(*arguments.out, tokenizer->serialise());

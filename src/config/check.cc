@@ -8,6 +8,7 @@
 #include "sluice/base/error.h"
 #include "sluice/base/printable.h"
 #include "sluice/config/config.h"
+#include "sluice/text/tokenizer.h"
 
 namespace sluice::config {
 namespace {
@@ -70,19 +71,6 @@ void check_paths(const text::DataConfig& data) {
   }
 }
 
-// The tokenizer itself is asked once it is there (text::check_carries_bytes); this comes before a
-// large text is read for nothing.
-void check_malformed(const Config& config) {
-  const text::TokenizerType type = config.tokenizer.type;
-  const bool carries = type == text::TokenizerType::kByte ||
-                       type == text::TokenizerType::kSentencePiece || config.tokenizer.file;
-  if (config.data.invalid_utf8 != text::InvalidUtf8::kBytes || carries) return;
-  throw Error(ExitCode::kUsage,
-              "data.invalid_utf8: tokenizer.type {} has no tokens for bytes that are not UTF-8 "
-              "(expected error or replace, or tokenizer.type byte; found bytes)",
-              name_of(type));
-}
-
 void check_schedule(const optim::ScheduleConfig& schedule, double peak) {
   if (schedule.min_lr > peak) {
     throw Error(ExitCode::kUsage,
@@ -128,7 +116,8 @@ void check_config(const Config& config) {
   check_size(config.model);
   model::check_output(config.model, std::nullopt);
   check_paths(config.data);
-  check_malformed(config);
+  // A tokenizer from a file is asked itself once it is there (text::check_carries_bytes).
+  if (!config.tokenizer.file) text::check_trainable(config.tokenizer, config.data.invalid_utf8);
 }
 
 }  // namespace sluice::config

@@ -1,11 +1,8 @@
 #include "sluice/config/file_kind.h"
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
-#include <cstring>
 #include <filesystem>
-#include <span>
 #include <utility>
 
 #include "sluice/base/error.h"
@@ -13,6 +10,7 @@
 #include "sluice/base/printable.h"
 #include "sluice/config/open_model.h"
 #include "sluice/formats/safetensors.h"
+#include "sluice/text/corpus.h"
 #include "sluice/text/utf8.h"
 #include "sluice/train/run_directory.h"
 
@@ -20,21 +18,6 @@ namespace sluice::config {
 namespace {
 
 constexpr std::size_t kStartBytes = 64 * 1024;
-
-std::string read_start(const InputFile& file) {
-  std::string start(std::min<std::uint64_t>(file.size(), kStartBytes), '\0');
-  file.read_at(0, std::as_writable_bytes(std::span(start)));
-  return start;
-}
-
-// u64 header length, then the header, which is a JSON object. A length that is wrong is for the
-// reader to complain about; eight letters of text make one far above a terabyte.
-bool is_safetensors(std::string_view start) {
-  std::uint64_t length = 0;
-  if (start.size() <= sizeof length || start[sizeof length] != '{') return false;
-  std::memcpy(&length, start.data(), sizeof length);
-  return length < std::uint64_t{1} << 40;
-}
 
 // A protobuf whose first field (ModelProto.pieces, number 1) holds a message whose first field is
 // the piece (a string, number 1), of at most some hundred bytes. Two bytes of text could look like
@@ -66,12 +49,9 @@ bool is_sentencepiece(std::string_view start) {
 }
 
 bool is_compressed(std::string_view start) {
-  constexpr std::array<std::string_view, 5> kSignatures = {
-      std::string_view("\x1f\x8b", 2), std::string_view("\xfd\x37zXZ", 5),
-      std::string_view("PK\x03\x04", 4), std::string_view("\x28\xb5\x2f\xfd", 4),
-      std::string_view("BZh", 3)};
-  return std::any_of(kSignatures.begin(), kSignatures.end(),
-                     [&](std::string_view signature) { return start.starts_with(signature); });
+  return std::any_of(
+      text::kPackedFormats.begin(), text::kPackedFormats.end(),
+      [start](const text::PackedFormat& format) { return start.starts_with(format.signature); });
 }
 
 bool is_text(std::string_view start, bool whole) {
@@ -112,10 +92,10 @@ FileKind recognise(const std::string& path) {
                 printable(path));
   }
   const InputFile file(path);
-  const std::string start = read_start(file);
+  const std::string start = read_start(file, kStartBytes);
   if (start.empty()) return FileKind::kEmpty;
   if (start.starts_with("sluice tokenizer ")) return FileKind::kTokenizer;
-  if (is_safetensors(start)) return recognise_safetensors(path);
+  if (formats::is_safetensors(start)) return recognise_safetensors(path);
   if (is_sentencepiece(start)) return FileKind::kSentencePiece;
   if (is_compressed(start)) return FileKind::kCompressed;
   if (!is_text(start, start.size() == file.size())) return FileKind::kUnknown;

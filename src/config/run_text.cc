@@ -7,7 +7,7 @@
 #include <functional>
 
 #include "sluice/base/error.h"
-#include "sluice/config/open_model.h"
+#include "sluice/config/file_kind.h"
 #include "sluice/model/cutoffs.h"
 
 namespace sluice::config {
@@ -37,7 +37,7 @@ RunText prepare_text(const text::DataConfig& data, const text::TokenizerConfig& 
   }
   std::unique_ptr<text::Tokenizer> tokenizer =
       known         ? std::move(known->tokenizer)
-      : config.file ? text::load_tokenizer(model_path(*config.file, Which::kBest))
+      : config.file ? text::load_tokenizer(tokenizer_path(*config.file))
                     : text::train_tokenizer(train, train_lines, config, data.unk_in_text, note);
   const auto encode = [&](const text::Corpus& corpus, text::LineRange lines) {
     return text::tokenize(corpus, lines, *tokenizer, data.cache_dir.value_or(""), progress, cache,

@@ -12,7 +12,9 @@
 #include "sluice/base/printable.h"
 #include "sluice/config/config.h"
 #include "sluice/config/open_model.h"
+#include "sluice/optim/optimizer.h"
 #include "sluice/text/token_file.h"
+#include "sluice/text/token_lines.h"
 #include "sluice/text/tokenizer.h"
 #include "sluice/train/run_directory.h"
 
@@ -81,7 +83,15 @@ void verify_model(const std::string& path) {
   for (const TensorInfo& tensor : file.tensors().tensors()) {
     if (!tensor.name.starts_with("sluice.")) check_tensor(file.tensors(), tensor, store);
   }
-  for (const nn::Parameter& parameter : store.parameters()) file.tensors().get(parameter.name);
+  const kernels::ArraySet arrays = kernels::training_arrays(
+      optim::update_kind(parts.config.optimizer), parts.config.train.ema_decay > 0);
+  for (const nn::Parameter& parameter : store.parameters()) {
+    file.tensors().get(parameter.name);
+    if (!file.is_checkpoint()) continue;
+    for (const std::string& name : train::training_tensors(parameter.name, arrays)) {
+      file.tensors().get(name);
+    }
+  }
 }
 
 void verify_tokens(const std::string& path) {
@@ -92,6 +102,7 @@ void verify_tokens(const std::string& path) {
     tokens.read(at,
                 std::span(block).first(std::min<std::uint64_t>(block.size(), tokens.size() - at)));
   }
+  text::each_line(tokens, [](std::uint64_t, std::uint64_t) { return true; });
 }
 
 void verify_config(const std::string& path) {

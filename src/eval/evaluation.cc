@@ -80,7 +80,7 @@ Totals evaluate(const model::GatedConvLm& model, const text::Permutation& permut
       corpus,
       [&](const text::LinePiece& piece) {
         line_tokens.clear();
-        tokenizer.encode(piece.text, line_tokens);
+        tokenizer.encode_piece(piece.text, piece.begins, line_tokens);
         if (piece.ends) {
           line_tokens.ids.push_back(tokenizer.end_of_line());
           line_tokens.oov.push_back(false);

@@ -57,6 +57,12 @@ std::string read_header(const InputFile& file) {
 
 }  // namespace
 
+bool is_safetensors(std::string_view start) {
+  if (start.size() <= kHeaderLengthBytes || start[kHeaderLengthBytes] != '{') return false;
+  const std::span length(start.data(), kHeaderLengthBytes);
+  return read_little_endian(std::as_bytes(length).first<kHeaderLengthBytes>()) >> 40 == 0;
+}
+
 std::size_t dtype_size(Dtype dtype) {
   switch (dtype) {
     case Dtype::kU8:

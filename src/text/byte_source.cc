@@ -13,12 +13,12 @@
 #include "gunzip.h"
 #include "sluice/base/error.h"
 #include "sluice/base/printable.h"
+#include "sluice/text/corpus.h"
 
 namespace sluice::text {
 namespace {
 
 constexpr std::size_t kBlockBytes = 256 * 1024;
-constexpr std::string_view kGzipSignature = "\x1f\x8b";
 
 bool same_time(const timespec& a, const timespec& b) {
   return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
@@ -92,7 +92,7 @@ ByteSource::ByteSource(const std::string& file) : state_(std::make_unique<State>
   const auto packed = [&state] {
     return state.first ? *std::exchange(state.first, std::nullopt) : state.block();
   };
-  if (state.first->starts_with(kGzipSignature)) state.gunzip.emplace(display_name(file), packed);
+  if (state.first->starts_with(kGzip.signature)) state.gunzip.emplace(display_name(file), packed);
 }
 
 ByteSource::~ByteSource() = default;

@@ -78,7 +78,7 @@ void EncodedCorpus::add(const CorpusPiece& piece) {
     return chunk.file != piece.file || chunk.pieces.size() == kChunkPieces ||
            chunk.text.size() + piece.text.size() > kChunkBytes;
   };
-  if (used_ == 0 || (!chunks_[used_ - 1].pieces.empty() && full(chunks_[used_ - 1]))) {
+  if (used_ == 0 || full(chunks_[used_ - 1])) {
     if (used_ == kChunks || waiting_bytes_ >= kMostWaitingBytes) flush();
     chunks_[used_++].file = piece.file;
   }
@@ -94,7 +94,8 @@ void EncodedCorpus::encode_chunk(Chunk& chunk, Encoding& encoding) const {
   for (const Chunk::Piece& piece : chunk.pieces) {
     encoding.clear();
     if (piece.begins) chunk.line_starts.push_back(chunk.tokens);
-    tokenizer_.encode(std::string_view(chunk.text).substr(begin, piece.end - begin), encoding);
+    tokenizer_.encode_piece(std::string_view(chunk.text).substr(begin, piece.end - begin),
+                            piece.begins, encoding);
     begin = piece.end;
     if (tokenizer_.unknown() >= 0) {
       chunk.oov +=

@@ -18,44 +18,53 @@ constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 constexpr std::string_view kReplacement = "\xef\xbf\xbd";
 constexpr std::uint64_t kCountedBytes = 64 * 1024 * 1024;
 
-struct Signature {
-  std::string_view bytes, what, command;
-};
-// None of these is valid UTF-8.
-constexpr std::array<Signature, 5> kSignatures = {{
-    {"\xff\xfe", "UTF-16 text", "iconv -f UTF-16 -t UTF-8"},
-    {"\xfe\xff", "UTF-16 text", "iconv -f UTF-16 -t UTF-8"},
-    {"\x1f\x8b", "a gzip file within another", "gzip -dc"},
-    {"\xfd"
-     "7zXZ",
-     "an xz file", "xz -dc"},
-    {"\x28\xb5\x2f\xfd", "a zstd file", "zstd -dc"},
-}};
+[[noreturn]] void refuse_start(const std::string& file, std::string_view found,
+                               std::string_view command) {
+  throw Error(ExitCode::kBadData,
+              "{}: offset 0: not plain text (expected UTF-8, found {}); convert it with: {}", file,
+              found, command);
+}
 
 void refuse_signatures(std::string_view start, const std::string& file) {
-  for (const Signature& signature : kSignatures) {
-    if (!start.starts_with(signature.bytes)) continue;
-    throw Error(ExitCode::kBadData,
-                "{}: offset 0: not plain text (expected UTF-8, found {}); convert it with: {}",
-                file, signature.what, signature.command);
+  if (start.starts_with("\xff\xfe") || start.starts_with("\xfe\xff")) {
+    refuse_start(file, "UTF-16 text", "iconv -f UTF-16 -t UTF-8");
+  }
+  for (const PackedFormat& format : kPackedFormats) {
+    // Text may begin as some do.
+    if (!start.starts_with(format.signature) || !find_invalid_utf8(format.signature)) continue;
+    const bool unpacked = format.signature == kGzip.signature;  // once already
+    refuse_start(file, unpacked ? "a gzip file within another" : format.what, format.command);
   }
 }
 
-bool starts_whitespace(std::string_view line, std::size_t at) {
-  return is_ascii_space(line[at]) && !is_ascii_space(line[at - 1]);
-}
-
-// Where the first piece of a long line ends; npos: not known before more of it has come.
-std::size_t find_cut(std::string_view line) {
+// The last place up to kPieceBytes, else the first behind, up to `limit`; 0: none. starts(at) tells
+// whether a run begins there.
+template <class Starts>
+std::size_t find_run(std::size_t limit, const Starts& starts) {
   for (std::size_t at = kPieceBytes; at > 0; --at) {
-    if (starts_whitespace(line, at)) return at;
+    if (starts(at)) return at;
   }
-  const std::size_t limit = std::min(line.size() - 1, kMostPieceBytes);
   for (std::size_t at = kPieceBytes + 1; at <= limit; ++at) {
-    if (starts_whitespace(line, at)) return at;
+    if (starts(at)) return at;
   }
-  if (line.size() <= kMostPieceBytes) return std::string_view::npos;
-  return complete_utf8_prefix(line.substr(0, kMostPieceBytes));
+  return 0;
+}
+
+// Where the first piece of a long line ends; npos: not known before more of it has come, of which
+// there is some unless `ends`.
+std::size_t find_cut(std::string_view line, bool ends) {
+  const std::size_t limit = std::min(line.size() - 1, kMostPieceBytes);
+  const std::size_t space =
+      find_run(limit, [line](std::size_t at) { return line[at] == ' ' && line[at - 1] != ' '; });
+  if (space > 0) return space;
+  const bool more = line.size() > kMostPieceBytes;
+  if (!more && !ends) return std::string_view::npos;
+  // Other whitespace may stand inside a piece of SentencePiece's.
+  const std::size_t other = find_run(limit, [line](std::size_t at) {
+    return is_ascii_space(line[at]) && !is_ascii_space(line[at - 1]);
+  });
+  if (other > 0) return other;
+  return more ? complete_utf8_prefix(line.substr(0, kMostPieceBytes)) : std::string_view::npos;
 }
 
 }  // namespace
@@ -76,33 +85,33 @@ void LineCutter::add(std::string_view bytes, std::uint64_t read) {
     const std::string_view part = bytes.substr(0, end);
     bytes.remove_prefix(ends ? end + 1 : bytes.size());
     if (pending_.empty()) {
-      const std::size_t delivered = deliver_pieces(part, ends);
+      const std::size_t delivered = deliver_pieces(part, ends, ends);
       if (!ends) pending_ = part.substr(delivered);
     } else {
       pending_ += part;
-      pending_.erase(0, deliver_pieces(pending_, ends));
+      pending_.erase(0, deliver_pieces(pending_, ends, ends));
     }
   }
 }
 
 void LineCutter::finish() {
-  if (!pending_.empty()) deliver(pending_, true, false);
+  if (!pending_.empty()) deliver_pieces(pending_, true, false);
   if (malformed_ > 0 && invalid_utf8_ == InvalidUtf8::kError) throw_invalid(true);
 }
 
 // Returns how much of `line` was delivered: all of it where it ends.
-std::size_t LineCutter::deliver_pieces(std::string_view line, bool ends) {
+std::size_t LineCutter::deliver_pieces(std::string_view line, bool ends, bool terminated) {
   std::size_t begin = 0;
   while (line.size() - begin > kPieceBytes) {
     const std::string_view rest = line.substr(begin);
-    std::size_t cut = find_cut(rest);
+    std::size_t cut = find_cut(rest, ends);
     if (cut == std::string_view::npos && !ends) return begin;
     if (cut == std::string_view::npos) break;
     deliver(rest.substr(0, cut), false, false);
     begin += cut;
   }
   if (!ends) return begin;
-  deliver(line.substr(begin), true, true);
+  deliver(line.substr(begin), true, terminated);
   return line.size();
 }
 
@@ -163,7 +172,8 @@ void LineCutter::throw_invalid(bool whole) const {
   throw Error(ExitCode::kBadData,
               "{}: offset {}: invalid text{} (expected UTF-8, found byte 0x{:02x}; malformed "
               "bytes: {}{}, at {}{}); if it is in another encoding, convert it, for example with: "
-              "iconv -f LATIN1 -t UTF-8; --invalid-utf8 replace (or bytes) takes it as it is",
+              "iconv -f LATIN1 -t UTF-8; else --invalid-utf8 replace makes each U+FFFD, and bytes "
+              "keeps them",
               name_, malformed_at_[0], packed_ ? ", unpacked" : "",
               static_cast<unsigned char>(malformed_byte_), whole ? "" : "at least ", malformed_,
               fmt::join(std::span(malformed_at_).first(listed), ", "),

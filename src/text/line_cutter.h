@@ -17,9 +17,9 @@ struct CorpusPiece : LinePiece {
 };
 using VisitPiece = std::function<void(const CorpusPiece& piece)>;
 
-// A line of more bytes than kPieceBytes comes in pieces, cut before a run of whitespace: before the
-// last that fits, else before the first up to kMostPieceBytes. Where there is none either, the cut
-// is between two characters.
+// A line of more bytes than kPieceBytes comes in pieces, cut before a run of spaces: before the
+// last that fits, else before the first up to kMostPieceBytes. Where there is none, the cut is
+// before a run of other whitespace; where there is none either, between two characters.
 inline constexpr std::size_t kPieceBytes = 64 * 1024, kMostPieceBytes = 1024 * 1024;
 
 // Cuts the bytes of one file into pieces; where the cuts are depends on the bytes alone.
@@ -37,7 +37,7 @@ class LineCutter {
   void finish();
 
  private:
-  std::size_t deliver_pieces(std::string_view line, bool ends);
+  std::size_t deliver_pieces(std::string_view line, bool ends, bool terminated);
   void deliver(std::string_view raw, bool ends, bool terminated);
   void mend(CorpusPiece& piece, std::uint64_t offset);
   void count_malformed(std::uint64_t offset, char byte);

@@ -11,6 +11,8 @@ namespace {
 
 constexpr std::size_t kMostMatches = 32;          // Normalizer::kMaxTrieResultsSize
 constexpr std::size_t kLongestReplacement = 512;  // NFKC's longest has 33 bytes
+// Of a hostile table: NFKC's has 0.2 MB, and rules for some characters in a row.
+constexpr std::size_t kLongestRule = 64, kMostTrieBytes = std::size_t{4} << 20;
 
 // Walks every path that some text can take, each node once. A node is known by where its children
 // lie: the child for byte c is unit `base ^ c`, if that unit's label is c.
@@ -65,6 +67,7 @@ class TrieWalk {
       count(leaf + most_[base] - 1);
       return true;
     }
+    if (path_.size() > kLongestRule) return fail("a rule for more than 64 bytes");
     on_path_[base] = true;
     path_.push_back({base, 1, leaf, 0});
     return true;
@@ -107,6 +110,7 @@ const char* find_charsmap_fault(std::string_view charsmap) {
   std::memcpy(&trie_bytes, charsmap.data(), sizeof(trie_bytes));
   charsmap.remove_prefix(sizeof(trie_bytes));
   if (trie_bytes >= charsmap.size()) return "a table that is cut";
+  if (trie_bytes > kMostTrieBytes) return "a table of more than 4 MB";
   if (trie_bytes == 0 || trie_bytes % 4 != 0) return "a table of broken units";
   return TrieWalk(charsmap.substr(0, trie_bytes), charsmap.substr(trie_bytes)).fault();
 }

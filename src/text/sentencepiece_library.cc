@@ -17,6 +17,7 @@
 
 #include "sluice/base/error.h"
 #include "sluice/base/printable.h"
+#include "sluice/base/stop_signal.h"
 
 namespace sluice::text {
 namespace {
@@ -45,12 +46,12 @@ std::string load(SentencePieceProcessor& processor, std::string_view model) {
 }
 
 // Runs in the child, writes its verdict and never returns.
-[[noreturn]] void probe(std::string_view model, int verdict) {
-  for (const int signal : {SIGINT, SIGTERM, SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL}) {
-    ::signal(signal, SIG_DFL);
-  }
+[[noreturn]] void probe(std::string_view model, int verdict, pid_t parent) {
+  // SIGINT and SIGTERM stay blocked: they are for the parent, which ends the child as it pleases.
+  for (const int signal : {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL}) ::signal(signal, SIG_DFL);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  ::prctl(PR_SET_DUMPABLE, 0);  // no core file
+  if (::getppid() != parent) ::_exit(1);  // it died before it could take the child along
+  ::prctl(PR_SET_DUMPABLE, 0);            // no core file
   if (const int null = ::open("/dev/null", O_RDWR); null >= 0) {
     ::dup2(null, STDOUT_FILENO);
     ::dup2(null, STDERR_FILENO);
@@ -88,16 +89,22 @@ Verdict wait_for(int verdict) {
 void try_in_child(std::string_view model, const std::string& source) {
   int ends[2] = {-1, -1};
   const bool piped = ::pipe2(ends, O_CLOEXEC) == 0;
-  const pid_t child = piped ? ::fork() : -1;
+  const pid_t parent = ::getpid();
+  pid_t child = -1;
+  int error = errno;
+  if (piped) {
+    const DelayedSignals delayed;  // for the child, for good
+    child = ::fork();
+    if (child == 0) probe(model, ends[1], parent);
+    error = errno;
+  }
   if (child < 0) {
-    const int error = errno;
     for (const int end : ends) {
       if (end >= 0) ::close(end);
     }
     throw Error(ExitCode::kNoResource, "{}: no process to try the tokenizer in: {}",
                 printable(source), std::strerror(error));
   }
-  if (child == 0) probe(model, ends[1]);
   ::close(ends[1]);
   const Verdict verdict = wait_for(ends[0]);
   ::close(ends[0]);

@@ -13,7 +13,9 @@ class PieceEncoder {
  public:
   // Error kBadData "SOURCE: ..." when the library refuses it. `trusted`: the library has just
   // written these bytes. Others must have passed parse_piece_model(), and are loaded and tried in
-  // a child process first, which may crash or hang (20 s) without harm.
+  // a child process first, which may crash or hang (20 s) without harm. There may be other threads,
+  // as long as none is inside the library: the child calls it and leaves with _exit, and all that
+  // these share besides is the heap, whose locks glibc's fork() sets right in the child.
   PieceEncoder(std::string_view model, const std::string& source, bool trusted);
   ~PieceEncoder();
   PieceEncoder(PieceEncoder&&) noexcept;

@@ -196,4 +196,17 @@ PieceModel parse_piece_model(std::string_view bytes, const std::string& source) 
   return ModelParser(bytes, source).parse();
 }
 
+std::string without_dummy_prefix(std::string_view bytes) {
+  constexpr std::uint32_t kSelfTest = 4;  // what texts became with the prefix: wrong without it
+  std::string out;
+  WireReader reader(bytes);
+  for (std::size_t begin = 0;; begin = reader.offset()) {
+    const std::optional<WireField> field = reader.next();
+    if (!field) break;
+    if (field->number != kSelfTest) out += bytes.substr(begin, reader.offset() - begin);
+  }
+  // A message that stands twice is merged: field 3, the normaliser, of which field 3 is now 0.
+  return out + std::string("\x1a\x02\x18\x00", 4);
+}
+
 }  // namespace sluice::text

@@ -43,4 +43,7 @@ struct PieceModel {
 // that leads out of itself.
 PieceModel parse_piece_model(std::string_view bytes, const std::string& source);
 
+// The same model, but that it puts no space in front of a text. Of bytes that parse.
+std::string without_dummy_prefix(std::string_view bytes);
+
 }  // namespace sluice::text

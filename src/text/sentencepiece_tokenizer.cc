@@ -47,6 +47,27 @@ bool space_inside(std::string_view text) {
   return begin != std::string_view::npos && text.find(' ', begin) != std::string_view::npos;
 }
 
+// Cuts a text into spans that the library can be given and what goes around it, in one pass over
+// the text for each of the three.
+class OddPlaces {
+ public:
+  OddPlaces(std::string_view text, bool marks) : text_(text), mark_(marks ? 0 : text.size()) {}
+
+  // The first place from `at` on of a NUL, a byte that is not UTF-8, or U+2581 if `marks`; the
+  // length of the text without one. `at` never falls.
+  std::size_t next(std::size_t at) {
+    const std::string_view rest = text_.substr(at);
+    if (nul_ <= at) nul_ = at + std::min(rest.size(), rest.find('\0'));
+    if (invalid_ <= at) invalid_ = at + find_invalid_utf8(rest).value_or(rest.size());
+    if (mark_ <= at) mark_ = at + std::min(rest.size(), rest.find(kSpaceMark));
+    return std::min({nul_, invalid_, mark_});
+  }
+
+ private:
+  std::string_view text_;
+  std::size_t nul_ = 0, invalid_ = 0, mark_;  // the next of each, as far as it is known
+};
+
 // What follows from a model, once and for all.
 struct PieceTable {
   explicit PieceTable(const PieceModel& model);
@@ -55,7 +76,8 @@ struct PieceTable {
   std::vector<std::string> names;  // by id, as described
   std::array<int, 256> bytes;      // ids of the byte pieces, -1: none
   int unknown = -1, end = -1, space = -1, nul = -1;
-  bool dummy_prefix = false;  // the library puts a space in front of what it is given
+  bool dummy_prefix = false;      // a space goes in front of a line
+  bool collapses_spaces = false;  // runs of spaces, and those in front of a text
   std::string_view algorithm;
   bool keeps_text = false;  // no normalisation: a U+2581 in the text needs care
   bool by_words = false, lossless = false;
@@ -94,6 +116,7 @@ PieceTable::PieceTable(const PieceModel& model) {
   names[static_cast<std::size_t>(end)] = kEndOfLineName;
   const PieceModel::Normalizer& normalizer = model.normalizer;
   dummy_prefix = normalizer.add_dummy_prefix;
+  collapses_spaces = normalizer.remove_extra_whitespaces;
   keeps_text = normalizer.charsmap.empty() && !normalizer.remove_extra_whitespaces &&
                normalizer.escape_whitespaces && space >= 0;
   constexpr std::string_view kAlgorithms[] = {"unigram", "bpe", "word", "char"};
@@ -108,7 +131,9 @@ class SentencePieceTokenizer final : public Tokenizer {
   SentencePieceTokenizer(std::string model, const std::string& source, bool trusted)
       : model_(std::move(model)),
         table_(parse_piece_model(model_, source)),
-        encoder_(model_, source, trusted) {}
+        encoder_(table_.dummy_prefix ? without_dummy_prefix(model_) : model_, source, trusted) {
+    if (table_.dummy_prefix && !table_.by_words) prefixing_.emplace(model_, source, trusted);
+  }
 
   TokenizerType type() const override { return TokenizerType::kSentencePiece; }
   std::string_view algorithm() const override { return table_.algorithm; }
@@ -119,18 +144,24 @@ class SentencePieceTokenizer final : public Tokenizer {
   bool carries_bytes() const override { return table_.lossless; }
 
   void encode(std::string_view line, Encoding& out) const override {
-    for (bool start = true; !line.empty(); start = false) {
-      const std::size_t plain = plain_length(line);
+    encode_piece(line, true, out);
+  }
+
+  void encode_piece(std::string_view piece, bool begins, Encoding& out) const override {
+    OddPlaces odd_places(piece, table_.keeps_text);
+    for (std::size_t at = 0; at < piece.size();) {
+      const std::size_t odd = odd_places.next(at);
+      const std::string_view plain = piece.substr(at, odd - at);
       if (table_.by_words) {
-        encode_words(line.substr(0, plain), start, out.ids);
+        encode_words(plain, begins && at == 0, out.ids);
       } else {
-        encode_parts(line.substr(0, plain), start, out.ids);
+        encode_parts(plain, begins && at == 0, out.ids);
       }
-      line.remove_prefix(plain);
-      if (line.empty()) break;
-      const std::size_t odd = line.starts_with(kSpaceMark) ? kSpaceMark.size() : 1;
-      for (const char c : line.substr(0, odd)) out.ids.push_back(byte_id(c));
-      line.remove_prefix(odd);
+      at = odd;
+      if (at == piece.size()) break;
+      const std::size_t size = piece.substr(at).starts_with(kSpaceMark) ? kSpaceMark.size() : 1;
+      for (const char c : piece.substr(at, size)) out.ids.push_back(byte_id(c));
+      at += size;
     }
     for (std::size_t i = out.oov.size(); i < out.ids.size(); ++i) {
       out.oov.push_back(out.ids[i] == table_.unknown);
@@ -151,13 +182,6 @@ class SentencePieceTokenizer final : public Tokenizer {
   }
 
  private:
-  // How much of `text` the library can be given as it is.
-  std::size_t plain_length(std::string_view text) const {
-    std::size_t length = std::min(text.size(), text.find('\0'));
-    length = find_invalid_utf8(text.substr(0, length)).value_or(length);
-    return table_.keeps_text ? std::min(length, text.substr(0, length).find(kSpaceMark)) : length;
-  }
-
   int byte_id(char c) const {
     if (c == '\0' && table_.nul >= 0) return table_.nul;
     const int id = table_.bytes[static_cast<unsigned char>(c)];
@@ -167,12 +191,12 @@ class SentencePieceTokenizer final : public Tokenizer {
   void encode_words(std::string_view text, bool start, std::vector<int>& ids) const {
     thread_local WordCache cache;
     cache.use_for(instance_);
+    std::string first;
     while (!text.empty()) {
       std::string_view word = text.substr(0, word_length(text));
       text.remove_prefix(word.size());
-      if (!start) word = without_prefix(word, ids);
+      if (start && table_.dummy_prefix) word = (first = ' ') += word;
       start = false;
-      if (word.empty()) continue;
       if (word.size() > kMaxCachedWord) {
         encode_long(word, kMaxWord, ids);
         continue;
@@ -184,7 +208,7 @@ class SentencePieceTokenizer final : public Tokenizer {
         continue;
       }
       const std::size_t before = ids.size();
-      encode_part(word, ids);
+      encode_part(word, encoder_, ids);
       cache.add(word, hash, ids.data() + before, ids.data() + ids.size());
     }
   }
@@ -192,11 +216,12 @@ class SentencePieceTokenizer final : public Tokenizer {
   void encode_parts(std::string_view text, bool start, std::vector<int>& ids) const {
     while (!text.empty()) {
       const std::size_t size = part_length(text);
-      std::string_view part = text.substr(0, size);
+      const std::string_view part = text.substr(0, size);
       text.remove_prefix(size);
-      if (!start && table_.keeps_text) part = without_prefix(part, ids);
+      // Where the spaces in front are lost, the one of the prefix stands for them.
+      const bool prefix = start || (table_.collapses_spaces && part.starts_with(' '));
       start = false;
-      encode_part(part, ids);
+      encode_part(part, prefix && prefixing_ ? *prefixing_ : encoder_, ids);
     }
   }
 
@@ -209,34 +234,29 @@ class SentencePieceTokenizer final : public Tokenizer {
     return none ? limit : before + 1;
   }
 
-  // Where the library puts a space of its own in front, the space that is there goes.
-  std::string_view without_prefix(std::string_view part, std::vector<int>& ids) const {
-    if (!table_.dummy_prefix || !part.starts_with(' ')) return part;
-    if (part.size() == 1) ids.push_back(table_.space);  // nothing gets no space in front
-    return part.substr(1);
-  }
-
   void encode_long(std::string_view text, std::size_t limit, std::vector<int>& ids) const {
     while (!text.empty()) {
       const std::size_t size = whole_characters(text, limit);
-      encode_part(text.substr(0, size), ids);
+      encode_part(text.substr(0, size), encoder_, ids);
       text.remove_prefix(size);
     }
   }
 
-  void encode_part(std::string_view part, std::vector<int>& ids) const {
-    if (!encoder_.encode(part, ids)) encode_halves(part, ids);
+  void encode_part(std::string_view part, const PieceEncoder& encoder,
+                   std::vector<int>& ids) const {
+    if (!encoder.encode(part, ids)) encode_halves(part, encoder, ids);
   }
 
   // Down to the characters that the library fails at, as they are control pieces.
-  void encode_halves(std::string_view part, std::vector<int>& ids) const {
+  void encode_halves(std::string_view part, const PieceEncoder& encoder,
+                     std::vector<int>& ids) const {
     const std::size_t half = whole_characters(part, std::max<std::size_t>(part.size() / 2, 4));
     if (half < part.size()) {
-      encode_part(part.substr(0, half), ids);
-      encode_part(part.substr(half), ids);
+      encode_part(part.substr(0, half), encoder, ids);
+      encode_part(part.substr(half), encoder_, ids);
     } else if (const std::size_t first = utf8_length(part); first < part.size()) {
-      encode_part(part.substr(0, first), ids);
-      encode_part(part.substr(first), ids);
+      encode_part(part.substr(0, first), encoder, ids);
+      encode_part(part.substr(first), encoder_, ids);
     } else {
       for (const char c : part) ids.push_back(byte_id(c));
     }
@@ -244,8 +264,9 @@ class SentencePieceTokenizer final : public Tokenizer {
 
   std::string model_;
   PieceTable table_;
-  PieceEncoder encoder_;
-  std::uint64_t instance_ = ++instances;  // tells the caches of the threads whose words they hold
+  PieceEncoder encoder_;                   // puts no space in front
+  std::optional<PieceEncoder> prefixing_;  // does, for models that are not by words
+  std::uint64_t instance_ = ++instances;   // tells the caches of the threads whose words they hold
 };
 
 }  // namespace

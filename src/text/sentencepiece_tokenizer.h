@@ -21,7 +21,8 @@ namespace sluice::text {
 // are trained here), a part is a word, cut into 4 KB where it is longer; the ids are those of the
 // whole line, but where two ways to cut a word score the same, which for a whole line is left to
 // the rounding of its sums. Other models get up to 64 KB at a time, cut in front of spaces, else
-// between characters.
+// between characters. The space that some models put in front of a text comes once, in front of the
+// line; where it goes behind (whitespace as suffix), longer lines have it behind the first part.
 //
 // Stored form after the first line: "bytes N", then the N bytes of the model.
 std::unique_ptr<Tokenizer> restore_sentencepiece_tokenizer(StoredLines& lines,

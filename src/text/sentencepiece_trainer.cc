@@ -23,7 +23,7 @@ namespace {
 using Arguments = std::unordered_map<std::string, std::string>;
 
 constexpr Index kMetaPieces = 258;  // bytes, <unk>, </s>
-constexpr Index kLeast = 300, kMostAuto = 16000;
+constexpr Index kMostAuto = 16000;
 constexpr std::size_t kMaxPieceChars = 16, kJoinedBytes = 512;
 
 // Kilobytes of text that a vocabulary is for, from small to large.
@@ -104,14 +104,7 @@ class WordSentences final : public sentencepiece::SentenceIterator {
 class SentencePieceWordTrainer final : public TokenizerTrainer {
  public:
   SentencePieceWordTrainer(const TokenizerConfig& config, const Note& note)
-      : config_(config), note_(note) {
-    if (config.vocab_size && *config.vocab_size < kLeast) {
-      throw Error(ExitCode::kBadData,
-                  "tokenizer.vocab_size {} leaves no room for pieces beside 256 bytes, <unk> and "
-                  "</s> (expected {} or more)",
-                  *config.vocab_size, kLeast);
-    }
-  }
+      : config_(config), note_(note) {}
 
   void add_line(std::string_view line) override { sample_.add_line(line); }
 

@@ -203,7 +203,9 @@ void TokenFile::read(std::uint64_t begin, std::span<int> out) const {
 }
 
 const std::vector<FileTokens>& TokenFile::files() const { return state_->files; }
+
 InvalidUtf8 TokenFile::invalid_utf8() const { return state_->header.invalid_utf8; }
+
 void TokenFile::read_line_starts(std::uint64_t first_line, std::span<std::uint64_t> out) const {
   const std::uint64_t lines = state_->line_starts->elements();
   if (first_line > lines || out.size() > lines - first_line) {
@@ -293,12 +295,13 @@ auto with_hint(std::string_view hint, const Call& call) {
 
 }  // namespace
 
-void check_carries_bytes(const Tokenizer& tokenizer, InvalidUtf8 invalid_utf8) {
+void check_carries_bytes(const Tokenizer& tokenizer, InvalidUtf8 invalid_utf8,
+                         std::string_view name) {
   if (invalid_utf8 != InvalidUtf8::kBytes || tokenizer.carries_bytes()) return;
   throw Error(ExitCode::kUsage,
-              "data.invalid_utf8: the {} tokenizer has no tokens for bytes that are not UTF-8 "
-              "(expected error or replace, or another tokenizer; found bytes)",
-              name_of(tokenizer.type()));
+              "{}: the {} tokenizer has no tokens for bytes that are not UTF-8 (expected error or "
+              "replace, or another tokenizer; found bytes)",
+              name, name_of(tokenizer.type()));
 }
 
 TokenFile tokenize(const Corpus& corpus, LineRange range, const Tokenizer& tokenizer,

@@ -1,8 +1,5 @@
 #include "sluice/text/tokenizer.h"
 
-#include <algorithm>
-#include <span>
-
 #include "byte_tokenizer.h"
 #include "char_tokenizer.h"
 #include "corpus_reader.h"
@@ -44,15 +41,6 @@ namespace {
 constexpr std::string_view kStored = "sluice tokenizer ", kTensor = "sluice.tokenizer";
 constexpr std::uint64_t kMaxStored = std::uint64_t{4} << 30;
 
-std::string read_start(const InputFile& file, std::size_t bytes) {
-  std::string start(static_cast<std::size_t>(std::min<std::uint64_t>(bytes, file.size())), '\0');
-  file.read_at(0, std::as_writable_bytes(std::span(start)));
-  return start;
-}
-
-// A safetensors file begins with the length of its header, which begins with a brace.
-bool is_safetensors(std::string_view start) { return start.size() > 8 && start[8] == '{'; }
-
 std::unique_ptr<Tokenizer> load_from_model(const std::string& path) {
   const formats::SafetensorsReader file(path);
   const formats::TensorInfo* stored = file.find(kTensor);
@@ -70,12 +58,30 @@ std::unique_ptr<Tokenizer> load_from_model(const std::string& path) {
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
   const std::string start = read_start(InputFile(path), kStored.size());
   if (start == kStored) return restore_tokenizer(read_whole_file(path, kMaxStored), path);
-  if (is_safetensors(start)) return load_from_model(path);
+  if (formats::is_safetensors(start)) return load_from_model(path);
   return make_sentencepiece_tokenizer(read_whole_file(path, kMaxModelBytes), path, false);
+}
+
+void check_trainable(const TokenizerConfig& config, InvalidUtf8 invalid_utf8,
+                     const SettingNames& names) {
+  const bool pieces = config.type == TokenizerType::kSentencePiece;
+  const Index least = pieces ? 300 : kFirstForm + 1;
+  if (config.type != TokenizerType::kByte && config.vocab_size && *config.vocab_size < least) {
+    throw Error(ExitCode::kUsage,
+                "{}: no room beside {}</s> and <unk> (expected {} or more, found {})",
+                names.vocab_size, pieces ? "256 bytes, " : "", least, *config.vocab_size);
+  }
+  const bool carries_bytes = pieces || config.type == TokenizerType::kByte;
+  if (invalid_utf8 != InvalidUtf8::kBytes || carries_bytes) return;
+  throw Error(ExitCode::kUsage,
+              "{}: {} {} has no tokens for bytes that are not UTF-8 (expected error or replace, or "
+              "{} byte or sentencepiece; found bytes)",
+              names.invalid_utf8, names.type, name_of(config.type), names.type);
 }
 
 std::unique_ptr<TokenizerTrainer> make_tokenizer_trainer(const TokenizerConfig& config,
                                                          bool unk_in_text, const Note& note) {
+  check_trainable(config, InvalidUtf8::kError);
   switch (config.type) {
     case TokenizerType::kByte:
       return make_byte_trainer();

@@ -15,12 +15,6 @@ constexpr std::size_t kExcerptBytes = 40;
 
 void throw_empty_vocabulary(std::string_view forms, std::size_t distinct,
                             const TokenizerConfig& config) {
-  if (config.vocab_size && *config.vocab_size <= kFirstForm) {
-    throw Error(ExitCode::kBadData,
-                "tokenizer.vocab_size {} leaves no room for {} beside </s> and <unk> (expected 3 "
-                "or more)",
-                *config.vocab_size, forms);
-  }
   if (distinct == 0) {
     throw Error(ExitCode::kBadData, "no {} to build a vocabulary from (expected some, found none)",
                 forms);

@@ -60,7 +60,8 @@ constexpr ScriptRange kScripts[] = {
 
 Script script_of(char32_t c) {
   if (c == U' ') return Script::kSpace;
-  if (c == U'\t' || c == U'\0' || c == 0x2581 || c == 0x2585) return Script::kLeftOut;
+  const bool whitespace = c >= U'\t' && c <= U'\r';
+  if (whitespace || c == U'\0' || c == 0x2581 || c == 0x2585) return Script::kLeftOut;
   const auto* range = std::partition_point(std::begin(kScripts), std::end(kScripts),
                                            [c](const ScriptRange& of) { return of.last < c; });
   const bool found = range != std::end(kScripts) && range->first <= c;

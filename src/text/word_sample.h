@@ -18,7 +18,8 @@ namespace sluice::text {
 // A word here is a run of spaces (maybe none) and what follows up to the next space, cut further
 // where no piece of SentencePiece's may reach across, which is between two scripts, letters and
 // punctuation for one; and after 256 characters. Left out are characters that
-// SentencePiece cannot train on: tab, NUL, U+2581, U+2585, and bytes that are not UTF-8.
+// SentencePiece cannot train on: tab, NUL, U+2581, U+2585, and bytes that are not UTF-8; and other
+// ASCII whitespace, before which a line may be cut (LinePiece).
 class WordSample {
  public:
   struct Limits {

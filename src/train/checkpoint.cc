@@ -129,6 +129,14 @@ bool is_training_tensor(std::string_view name) {
                      [&](const auto& entry) { return name.starts_with(entry.second); });
 }
 
+std::vector<std::string> training_tensors(const std::string& parameter, kernels::ArraySet arrays) {
+  std::vector<std::string> names;
+  for (const auto& [array, prefix] : kTrainingArrays) {
+    if (arrays.has(array)) names.push_back(std::string(prefix) + parameter);
+  }
+  return names;
+}
+
 void save_model(const std::string& path, const ModelInfo& info, const TrainState& state,
                 const model::GatedConvLm& model) {
   save(path, info, state, model, false);

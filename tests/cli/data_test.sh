@@ -164,7 +164,7 @@ expect '6 1 1' 'tokens of words' total.tokens total.oov total.unk_literal
 [ "$(figures total.tokens_per_char)" = 0.3333333333333333 ] || fail "tokens per character: $(cat "$out")"
 succeeds data info four.txt --tokenizer runs/bytes --json
 expect '19 0' 'tokens of bytes' total.tokens total.oov
-refuses 2 'data\.invalid_utf8: the word tokenizer' data info bad.txt --tokenizer words.tokenizer \
+refuses 2 '--invalid-utf8: the word tokenizer' data info bad.txt --tokenizer words.tokenizer \
   --invalid-utf8 bytes
 build --train four.txt --tokenizer words.tokenizer
 expect 'word 6 1 1' 'data build --tokenizer' tokenizer train.total.tokens train.total.oov \

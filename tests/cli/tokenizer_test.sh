@@ -43,6 +43,17 @@ refuses 74 'cannot be written' tokenizer train text.txt --out . --type word --ov
 refuses 65 'empty\.txt' tokenizer train empty.txt --out new --type word
 printf 'a\xffb\n' >invalid.txt
 refuses 65 'invalid\.txt: offset 1' tokenizer train invalid.txt --out new --type char
+for type in char word; do
+  refuses 2 "^error: --invalid-utf8: --type $type has no tokens for bytes that are not UTF-8" \
+    tokenizer train invalid.txt --out new --type $type --invalid-utf8 bytes
+  refuses 2 "^error: --invalid-utf8: the $type tokenizer has no tokens for bytes" \
+    tokenizer encode $type.tok invalid.txt --invalid-utf8 bytes
+done
+[ -e new ] && fail 'a tokenizer that cannot be is there'
+refuses 2 '^error: --vocab-size: no room .*expected 300 or more, found 299' \
+  tokenizer train text.txt --out new --vocab-size 299
+refuses 2 '^error: --vocab-size: no room beside </s>' \
+  tokenizer train text.txt --out new --type word --vocab-size 2
 succeeds tokenizer train text.txt --out auto.tok --type word --vocab-size auto
 "$sluice" tokenizer train text.txt --out full --type word >/dev/full 2>"$err"
 [ $? = 74 ] || fail "train to a full stdout: $(cat "$err")"
@@ -73,6 +84,13 @@ encodes 'a U+0020 <unk>\n' 'a \xe2\x99\xa5\n' char.tok --pieces
 encodes 'to be\n<unk> or' ' to  be\nxyzzy or' word.tok --pieces
 encodes '97' '\xef\xbb\xbfa' byte.tok
 printf 'a' >a.txt
+succeeds tokenizer train a.txt --out a.tok --type char
+grep -q 'vocabulary of 3, lossless for text of these forms alone' "$err" || fail "char: $(cat "$err")"
+succeeds tokenizer encode a.tok train.txt # is told once what was lost
+grep -qE '^warning: [0-9]+ of [0-9]+ tokens are <unk>, for forms outside' "$err" && [ "$(wc -l <"$err")" = 1 ] ||
+  fail "encode with unknown forms: $(cat "$err")"
+succeeds tokenizer encode a.tok a.txt
+[ -s "$err" ] && fail "encode is not quiet: $(cat "$err")"
 encodes '97\n97 98\n' 'ab\n' byte.tok a.txt - # in between a line ends
 succeeds tokenizer encode byte.tok a.txt a.txt
 [ "$(wc -l <"$out")" = 2 ] || fail "two files without a last line end: $(cat "$out")"

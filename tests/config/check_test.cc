@@ -31,6 +31,18 @@ TEST_CASE("check_config: one limit of three is needed, any will do", "[config]")
   CHECK_NOTHROW(check_config(config));
 }
 
+TEST_CASE("check_config: a tokenizer that no text could make", "[config]") {
+  Config config = with_limit();
+  config.tokenizer.vocab_size = 299;
+  CHECK(refused(config).starts_with("tokenizer.vocab_size: no room beside 256 bytes, </s>"));
+  config.tokenizer.type = text::TokenizerType::kWord;
+  CHECK_NOTHROW(check_config(config));
+  config.data.invalid_utf8 = text::InvalidUtf8::kBytes;
+  CHECK(refused(config).starts_with("data.invalid_utf8: tokenizer.type word has no tokens"));
+  config.tokenizer.file = "some.model";  // is asked itself
+  CHECK_NOTHROW(check_config(config));
+}
+
 TEST_CASE("check_config: betas are two", "[config]") {
   Config config = with_limit();
   config.optimizer.betas = {0.9};

@@ -113,6 +113,9 @@ TEST_CASE("verify_file: weights that do not fit the config, checksums or not", "
   });
   it.refuses(it.checkpoint, {"optimizer.0.nothing"},
              [&](auto& tensors) { it.get(tensors, state).info.name = "optimizer.0.nothing"; });
+  it.refuses(it.checkpoint, {state}, [&](auto& tensors) {
+    std::erase_if(tensors, [&](const auto& tensor) { return tensor.info.name == state; });
+  });
   for (const float bad :
        {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
     it.refuses(it.checkpoint, {state, "element 7 is not finite"}, [&](auto& tensors) {
@@ -121,11 +124,14 @@ TEST_CASE("verify_file: weights that do not fit the config, checksums or not", "
   }
 }
 
-TEST_CASE("verify_file: ids outside the vocabulary of a token file", "[config]") {
+TEST_CASE("verify_file: ids and line starts of a token file that are out of range", "[config]") {
   Fixture it;
   const std::string tokens = it.run.folder / ("cache/" + it.run.folder.names("cache").at(0));
   it.refuses(tokens, {"token 5: id outside the vocabulary"}, [&](auto& tensors) {
     std::memset(it.get(tensors, "ids").bytes.data() + 10, 0xff, 2);
+  });
+  it.refuses(tokens, {"line 2: wrong start"}, [&](auto& tensors) {
+    std::memset(it.get(tensors, "line_starts").bytes.data() + 8, 0, 8);
   });
 }
 

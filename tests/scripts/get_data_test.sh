@@ -245,6 +245,18 @@ bad_book() { # PATTERN SED: book 8 changed
   says "^error: pg8.txt: $1" && leaves
   cp good.txt www/epub/8/pg8.txt
 }
+case="books: what one home breaks off is not gone on with at the next"
+cp "$clone/scripts/get_data.tsv" table
+mkdir www/first && cp -r www/epub/* www/first
+for book in www/first/*/*.txt; do sed -i 's/é/È/' "$book" && echo 150 >"$book.cut"; done
+sed -i "s,^books\tbase\t.*,books\tbase\t$home/first\n&," "$clone/scripts/get_data.tsv"
+get 0 books
+leaves books
+grep -q '/epub/.*bytes=' requests && fail "it went on: $(cat requests)"
+[ "$(grep -c /first/ requests)" -ge 2 ] && [ "$(grep -c /epub/ requests)" = 2 ] || fail "$(cat requests)"
+head -n 1 "$clone/data/books/train.txt" | grep -qx 'Chapter 1 é' || fail "train.txt begins otherwise"
+rm -r "$clone/data/books"
+cp table "$clone/scripts/get_data.tsv"
 case="books that are not what they should be"
 bad_book 'another book .*Third' 's/^Title: .*/Title: Third/'
 bad_book 'no marks' 's/^\*\*\* END OF/END OF/'
@@ -254,12 +266,15 @@ bad_book 'not UTF-8' $'s/Chapter/\xff/'
 case="your own copy: a folder, or an archive"
 get 0 own --from ptb
 leaves own
-cmp -s "$clone/data/own/test.txt" ptb/data/ptb.test.txt || fail "test.txt differs"
-rm -r "$clone/data/own"
 tar -czf ptb.tgz ptb
-get 0 own --from ptb.tgz
-cmp -s "$clone/data/own/train.txt" ptb/data/ptb.train.txt || fail "train.txt differs"
-rm -r "$clone/data/own"
+for source in ptb ptb.tgz; do
+  [ $source = ptb ] || get 0 own --from $source
+  for part in train valid test; do
+    cmp -s "$clone/data/own/$part.txt" ptb/data/ptb.$part.txt || fail "$source: $part.txt differs"
+  done
+  grep -qx "source: $source" "$clone/data/own/SOURCE" || fail "$source: $(cat "$clone/data/own/SOURCE")"
+  rm -r "$clone/data/own"
+done
 case="your own copy: other spaces are said, other words refused"
 cp ptb/data/ptb.valid.txt good.txt && sed -i 's/^ //' ptb/data/ptb.valid.txt
 get 0 own --from ptb

@@ -9,8 +9,7 @@
 
 #include "sluice/base/file.h"
 #include "sluice/text/token_file.h"
-#include "tests/text/text_files.h"
-#include "tests/text/tokenizer_cases.h"
+#include "tests/text/sentencepiece_cases.h"
 
 using namespace sluice;
 using namespace sluice::text;
@@ -52,8 +51,11 @@ TEST_CASE("EncodedCorpus: long lines in pieces give the ids of the whole", "[tex
     spaced += fmt::format("{}{}", i % 977, i % 7 == 0 ? "  " : " ");
     solid += i % 3 == 0 ? "\xe2\x82\xac" : "\xc3\xa9x";
   }
-  for (const TokenizerConfig& config : {kWord, kChar, kByte}) {
-    for (const std::string& text : {spaced, solid}) {
+  std::string controls;  // the nearest whitespace is no space
+  for (int i = 0; i < 20000; ++i) controls += fmt::format("{} .\r{}\f\t", i % 5, i % 7);
+  for (const TokenizerConfig& config : {kWord, kChar, kByte, pieces(Algorithm::kBpe, std::nullopt),
+                                        pieces(Algorithm::kUnigram, std::nullopt)}) {
+    for (const std::string& text : {spaced, solid, controls}) {
       const auto tokenizer = train(config, {text});
       std::vector<int> whole = encoding_of(*tokenizer, text).ids;
       whole.push_back(tokenizer->end_of_line());
@@ -71,8 +73,8 @@ TEST_CASE("EncodedCorpus: any number of threads writes the same bytes", "[text]"
   std::string solid(3000000, 'a');
   const Corpus corpus = {folder.write("lines", text), folder.write("solid", solid),
                          folder.write("empty", ""), folder.write("one", "1 2 3")};
-  for (const TokenizerConfig& config : {kWord, kByte}) {
-    const auto tokenizer = train(config, {text});
+  for (const TokenizerConfig& config : {kWord, kByte, pieces(Algorithm::kBpe, std::nullopt)}) {
+    const auto tokenizer = train(config, lines_of(text));
     std::vector<std::string> files;
     for (const int threads : {0, 1, 2, 3}) {
       std::optional<ThreadPool> pool;

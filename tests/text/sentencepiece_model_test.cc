@@ -9,6 +9,7 @@
 #include <limits>
 #include <random>
 
+#include "src/text/sentencepiece_library.h"
 #include "tests/text/sentencepiece_cases.h"
 
 using namespace sluice;
@@ -138,6 +139,29 @@ TEST_CASE("SentencePiece: a table that would overrun the library's matches is re
     units[512] = 1u << 31 | 7;
     parse_piece_model(kUnk + kRest + charsmap(units, std::string("x\0", 2)), "m");
   });
+  check_error(ExitCode::kBadData, {"a rule for more than 64 bytes"}, [&] {
+    parse_piece_model(kUnk + kRest + charsmap(chain(100), std::string("x\0", 2)), "m");
+  });
+  check_error(ExitCode::kBadData, {"a table of more than 4 MB"}, [&] {
+    parse_piece_model(kUnk + kRest + charsmap(chain(5000), std::string("x\0", 2)), "m");
+  });
+}
+
+TEST_CASE("SentencePiece: a model loses its prefix, its tests of it, and nothing else", "[text]") {
+  const std::string model =
+      foreign_model({{"self_test_sample_size", "3"}, {"user_defined_symbols", "xyz"}});
+  const std::string cleared = without_dummy_prefix(model);
+  CHECK(cleared.size() < model.size());
+  const PieceModel before = parse_piece_model(model, "m"), after = parse_piece_model(cleared, "m");
+  CHECK(before.normalizer.add_dummy_prefix);
+  CHECK_FALSE(after.normalizer.add_dummy_prefix);
+  CHECK(after.normalizer.charsmap == before.normalizer.charsmap);
+  CHECK(after.normalizer.remove_extra_whitespaces);
+  CHECK(after.pieces.size() == before.pieces.size());
+  std::vector<int> with, without;
+  REQUIRE(PieceEncoder(model, "m", true).encode("xyz", with));
+  REQUIRE(PieceEncoder(cleared, "m", true).encode("xyz", without));
+  CHECK(with.size() == without.size() + 1);
 }
 
 TEST_CASE("SentencePiece: a flipped bit never crashes, and never keeps the hash", "[text]") {

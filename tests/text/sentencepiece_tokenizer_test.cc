@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <span>
 #include <thread>
 
@@ -147,6 +148,66 @@ TEST_CASE("SentencePiece: foreign models get the library's ids", "[text]") {
   const std::string model = foreign_model({{"model_type", "bpe"}});
   CHECK(
       (encoding_of(*opened(model), line).ids == library_ids(PieceEncoder(model, "m", true), line)));
+}
+
+TEST_CASE("SentencePiece: the space in front comes once, where the line begins", "[text]") {
+  using With = std::unordered_map<std::string, std::string>;
+  const With llama = {{"normalization_rule_name", "identity"},
+                      {"remove_extra_whitespaces", "false"},
+                      {"allow_whitespace_only_pieces", "true"},
+                      {"byte_fallback", "true"},
+                      {"vocab_size", "600"}};
+  With across = llama;
+  across["split_by_whitespace"] = "false";  // not by words
+  for (const With& with : {llama, across}) {
+    const std::string model = foreign_model(with);
+    const auto tokenizer = opened(model);
+    const std::string solid = shakespeare(100000).substr(0, 70000);
+    std::string word = solid;
+    std::erase_if(word, [](char c) { return c == ' ' || c == '\n'; });
+    for (const std::string& text :
+         {word, std::string("a\0b\0\0 c\0", 8), std::string("\xe2\x96\x81king \xe2\x96\x81 a"),
+          std::string("  two  "), std::string("king\xff\xe2\x82lord")}) {
+      CHECK((round_trip(*tokenizer, text) == text));
+    }
+    // A line in pieces, cut in front of spaces, and one cut between characters.
+    const PieceEncoder library(model, "m", true);
+    const std::string line = "My lord the king";
+    for (const std::size_t cut : {7, 11}) {
+      Encoding pieces;
+      tokenizer->encode_piece(line.substr(0, cut), true, pieces);
+      tokenizer->encode_piece(line.substr(cut), false, pieces);
+      CHECK(pieces.ids == library_ids(library, line));
+    }
+    Encoding pieces;
+    tokenizer->encode_piece("lor", true, pieces);
+    tokenizer->encode_piece("d", false, pieces);
+    CHECK(decoded(*tokenizer, pieces.ids) == "lord");
+  }
+  // Where the model drops spaces in front, its own stands for those of a later piece.
+  const std::string model = foreign_model({});
+  Encoding pieces;
+  opened(model)->encode_piece("My lord", true, pieces);
+  opened(model)->encode_piece(" the king", false, pieces);
+  CHECK(pieces.ids == library_ids(PieceEncoder(model, "m", true), "My lord the king"));
+  Encoding word;
+  opened(model)->encode_piece("lord", false, word);
+  CHECK(decoded(*opened(model), word.ids) == "lord");
+}
+
+TEST_CASE("SentencePiece: text that goes around the library takes linear time", "[text]") {
+  const Tokenizer& tokenizer = trained(Algorithm::kBpe);
+  std::string marks, mixed;
+  for (int i = 0; i < 350000; ++i) {
+    marks += "\xe2\x96\x81";
+    mixed += "a\xff\xe2\x96\x81";
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  for (const std::string& text :
+       {marks, std::string(1 << 20, '\xff'), std::string(1 << 20, '\0'), mixed}) {
+    CHECK((round_trip(tokenizer, text) == text));
+  }
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(10));
 }
 
 TEST_CASE("SentencePiece: a model without an end of line gets one behind its pieces", "[text]") {

@@ -132,7 +132,7 @@ TEST_CASE(
         ExitCode::kBadData,
         {"tokenizer.vocab_size 20000 is too high for this text. Please set it to a value <= "},
         [&] { train(pieces(algorithm, 20000), lines); });
-    check_error(ExitCode::kBadData, {"tokenizer.vocab_size 299 leaves no room"},
+    check_error(ExitCode::kUsage, {"tokenizer.vocab_size: no room", "expected 300 or more"},
                 [&] { train(pieces(algorithm, 299), lines); });
   }
 }

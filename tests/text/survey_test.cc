@@ -19,6 +19,16 @@ TEST_CASE("survey: counts of read_corpus, and code points each once", "[text]") 
   CHECK(found.distinct_chars == 5);  // a b é space z
 }
 
+TEST_CASE("CharacterSet: what is malformed is none, and sets unite", "[text]") {
+  CharacterSet set, other;
+  set.add("aba\xff\xc3\xa9\xc3");
+  CHECK(set.size() == 3);
+  other.add("bc");
+  set.add(other);
+  CHECK(set.size() == 4);
+  CHECK(other.size() == 2);
+}
+
 TEST_CASE("survey: what cannot be read again is refused", "[text]") {
   check_error(ExitCode::kNoInput, {"standard input"}, [] { survey({"-"}); });
 }

@@ -32,7 +32,8 @@ TEST_CASE("Tokenizer: a vocabulary of nothing is refused", "[text]") {
   check_error(ExitCode::kBadData, {"min_count", "3 times"}, [&] { train(config, {"a a b"}); });
   config = kChar;
   config.vocab_size = 2;
-  check_error(ExitCode::kBadData, {"vocab_size"}, [&] { train(config, {"a a b"}); });
+  check_error(ExitCode::kUsage, {"tokenizer.vocab_size: no room", "expected 3 or more, found 2"},
+              [&] { train(config, {"a a b"}); });
 }
 
 TEST_CASE("StoredLines: lines, numbers and the end", "[text]") {

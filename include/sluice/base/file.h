@@ -106,6 +106,9 @@ class InputFile {
   std::uint64_t size_ = 0;
 };
 
+// The first `bytes`, or all that there are. Errors as read_at().
+std::string read_start(const InputFile& file, std::size_t bytes);
+
 // The whole file; Error kNoInput when it cannot be read, kBadData when larger than max_bytes.
 std::string read_whole_file(const std::string& path, std::uint64_t max_bytes);
 

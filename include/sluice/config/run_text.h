@@ -30,7 +30,7 @@ struct RunText {
 // `note(text)` tells the user what was decided, `progress(done, total)` how far the encoding of a
 // text is, in bytes; neither is null.
 // `known`: the vocabulary of a model that goes on, taken as it is; else the tokenizer of
-// `config.file` (a run directory: of its best model) or, without one, a tokenizer trained on the
+// `config.file` (as tokenizer_path()) or, without one, a tokenizer trained on the
 // training lines; the permutation is then counted from them.
 // `cache` and `pool`: as for text::tokenize().
 // Errors: kUsage without training text; kNoInput and kBadData about the files.

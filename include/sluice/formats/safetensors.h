@@ -30,6 +30,10 @@ struct TensorInfo {
   std::uint64_t elements() const;
 };
 
+// Whether a file that begins so is meant to be one: its header begins with a brace, behind a length
+// below a terabyte, which eight letters of text are not. Errors in it are for the reader.
+bool is_safetensors(std::string_view start);
+
 using Metadata = std::map<std::string, std::string>;
 
 // Writes a file whose tensors are declared up front and whose bytes are then produced one tensor at

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -12,6 +13,20 @@
 #include "sluice/text/text_config.h"
 
 namespace sluice::text {
+
+// A format of packed files, known by their first bytes.
+struct PackedFormat {
+  std::string_view signature, what, command;  // the command unpacks standard input
+};
+inline constexpr PackedFormat kGzip = {"\x1f\x8b", "a gzip file", "gzip -dc"};
+inline constexpr std::array kPackedFormats = {
+    kGzip,
+    PackedFormat{"\xfd"
+                 "7zXZ",
+                 "an xz file", "xz -dc"},
+    PackedFormat{"\x28\xb5\x2f\xfd", "a zstd file", "zstd -dc"},
+    PackedFormat{"PK\x03\x04", "a zip archive", "funzip"},
+    PackedFormat{"BZh", "a bzip2 file", "bzip2 -dc"}};
 
 // A text: its files in order ("-" is standard input), and how they are read. A gzip file, known by
 // its first bytes whatever its name, is the text that it unpacks to: everything that is said of a
@@ -26,9 +41,11 @@ struct Corpus {
   InvalidUtf8 invalid_utf8 = InvalidUtf8::kError;
 };
 
-// A line, or a part of one. Lines of more than 64 KB come in pieces, cut before a run of ASCII
-// whitespace, where no tokenizer looks across; only where 1 MB holds no such place is the cut
-// between two characters of a word, which a word tokenizer then takes for several.
+// A line, or a part of one. Lines of more than 64 KB come in pieces, cut before a run of spaces,
+// where no tokenizer of ours looks across (SentencePiece models of others may, if they have pieces
+// with spaces inside); only where 1 MB holds no space before a run of other ASCII whitespace, and
+// where it holds none of that between two characters of a word, which a word tokenizer then takes
+// for several.
 struct LinePiece {
   std::string_view text;  // without the LF and without byte order mark
   bool begins = true, ends = true;

@@ -1,10 +1,23 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
+#include <vector>
 
 #include "sluice/text/corpus.h"
 
 namespace sluice::text {
+
+// Which code points a text uses. What is malformed is none.
+class CharacterSet {
+ public:
+  void add(std::string_view text);
+  void add(const CharacterSet& other);
+  std::uint64_t size() const;
+
+ private:
+  std::vector<bool> seen_ = std::vector<bool>(0x110000);
+};
 
 // What can be known of a text before anything is chosen for it.
 struct Survey {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sluice/base/thread_pool.h"
@@ -67,9 +68,10 @@ class TokenFile {
 // Whether tokenize() may leave a token file behind.
 enum class Cache { kKeep, kReadOnly };
 
-// Error kUsage, naming data.invalid_utf8, when malformed bytes are to be handed on and the
-// tokenizer has no tokens for them.
-void check_carries_bytes(const Tokenizer& tokenizer, InvalidUtf8 invalid_utf8);
+// Error kUsage, which begins with the name of the setting, when malformed bytes are to be handed on
+// and the tokenizer has no tokens for them.
+void check_carries_bytes(const Tokenizer& tokenizer, InvalidUtf8 invalid_utf8,
+                         std::string_view name = "data.invalid_utf8");
 
 // Token file of the text in `cache_dir` (created if need be; empty: default_cache_dir()). Reused
 // when one for the same text, range and tokenizer is there and its checksums hold, else encoded and

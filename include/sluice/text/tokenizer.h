@@ -38,13 +38,18 @@ class Tokenizer {
   virtual bool lossless() const = 0;
   // Whether encode() takes bytes that are not UTF-8, too.
   virtual bool carries_bytes() const { return false; }
-  // Appends the ids of one line, or of a piece of one, given without its LF; </s> is not appended.
+  // Appends the ids of one line, given without its LF; </s> is not appended.
   virtual void encode(std::string_view line, Encoding& out) const = 0;
+  // The same of a piece of a line (LinePiece), where some models put a space in front of the line.
+  virtual void encode_piece(std::string_view piece, bool /*begins*/, Encoding& out) const {
+    encode(piece, out);
+  }
   // Appends what `id` adds to the text after `previous` (-1 or </s>: at the start of a line):
   // words bring their separating space, </s> is "\n", <unk> is "<unk>". Bytes: not always whole
   // characters.
   virtual void decode(int id, int previous, std::string& out) const = 0;
-  // What a person sees for one id: the word, "</s>", "0x41"; printable(), a lone space as "U+0020".
+  // What a person sees for one id, as printable(): the word, "</s>", "0x41"; of char a space as
+  // "U+0020", of SentencePiece one as its sign for it.
   virtual std::string describe(int id) const = 0;
   // Everything needed to restore it, as bytes; the first line names type and version.
   virtual std::string serialise() const = 0;
@@ -64,6 +69,16 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path);
 // Tells the user, in one line, what was decided on the text; may be empty.
 using Note = std::function<void(const std::string&)>;
 
+// What the user calls the settings that check_trainable() complains about.
+struct SettingNames {
+  std::string_view type = "tokenizer.type", vocab_size = "tokenizer.vocab_size",
+                   invalid_utf8 = "data.invalid_utf8";
+};
+// Error kUsage for what no text could make a tokenizer of: a vocabulary without room, or a type
+// without tokens for malformed bytes that are to be handed on. For before a text is read.
+void check_trainable(const TokenizerConfig& config, InvalidUtf8 invalid_utf8,
+                     const SettingNames& names = {});
+
 // Builds the vocabulary from lines of training text.
 class TokenizerTrainer {
  public:
@@ -75,7 +90,7 @@ class TokenizerTrainer {
   virtual std::unique_ptr<Tokenizer> finish() = 0;
 };
 // unk_in_text matters to the word tokenizer alone: a literal <unk> is then the unknown word.
-// `config.file` is not looked at.
+// `config.file` is not looked at. Error kUsage as check_trainable().
 std::unique_ptr<TokenizerTrainer> make_tokenizer_trainer(const TokenizerConfig& config,
                                                          bool unk_in_text, const Note& note = {});
 

@@ -36,6 +36,8 @@ void save_checkpoint(const std::string& path, const ModelInfo& info, const Train
 
 // Whether a tensor of a checkpoint serves training only, by its name.
 bool is_training_tensor(std::string_view name);
+// The tensors that a checkpoint has for a parameter beside its values when training uses `arrays`.
+std::vector<std::string> training_tensors(const std::string& parameter, kernels::ArraySet arrays);
 
 // A model file or checkpoint that has been opened and verified, checksums included.
 class ModelFile {
