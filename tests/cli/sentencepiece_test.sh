@@ -75,10 +75,10 @@ idle '' tokenizer.type=sentencepiece tokenizer.algorithm=bpe tokenizer.vocab_siz
 idle tokenizer.algorithm tokenizer.type=byte tokenizer.algorithm=bpe
 idle tokenizer.min_count tokenizer.type=sentencepiece tokenizer.algorithm=char tokenizer.min_count=2
 idle data.unk_in_text tokenizer.type=sentencepiece tokenizer.algorithm=char data.unk_in_text=true
-idle '' tokenizer.file=pieces.model
-idle tokenizer.vocab_size tokenizer.file=pieces.model tokenizer.vocab_size=400
-idle tokenizer.algorithm tokenizer.file=pieces.model tokenizer.algorithm=bpe
-idle tokenizer.min_count tokenizer.file=pieces.model tokenizer.min_count=2
-idle data.unk_in_text tokenizer.file=pieces.model data.unk_in_text=true
+idle '' tokenizer.type=sentencepiece tokenizer.file=pieces.model
+idle tokenizer.vocab_size tokenizer.type=sentencepiece tokenizer.file=pieces.model tokenizer.vocab_size=400
+idle tokenizer.algorithm tokenizer.type=sentencepiece tokenizer.file=pieces.model tokenizer.algorithm=bpe
+idle tokenizer.min_count tokenizer.type=sentencepiece tokenizer.file=pieces.model tokenizer.min_count=2
+idle data.unk_in_text tokenizer.type=sentencepiece tokenizer.file=pieces.model data.unk_in_text=true
 
 finish
