@@ -39,6 +39,8 @@ Config altered(Config config) {
   model.output.tail_div += 1;
   model.dropout = {.embedding = 0.5, .layer = 0.5, .output = 0.5, .tail = 0.5};
   config.optimizer.lr *= 2;
+  // Its rate is chosen for the preset's optimizer: another one's is the user's own affair.
+  config.optimizer.type = optim::OptimizerType::kSgd;
   train::TrainConfig& train = config.train;
   train.max_steps = train.max_steps.value_or(0) + 1;
   train.max_epochs = train.max_epochs.value_or(0) + 1;

@@ -36,6 +36,13 @@ says_not 'model\.blocks|--max-time'
 succeeds train --resume --out runs/fitted --max-steps 25
 says_not 'no CONFIG'
 
+# --- a learning rate is chosen for the preset's optimizer alone.
+succeeds train --train train.txt --threads 1 --max-steps 2 --out runs/fitted --overwrite
+[ "$(config optimizer.lr)" = 0.008 ] || fail "lr of adamw: $(config optimizer)"
+succeeds train --train train.txt --threads 1 --max-steps 2 --set optimizer.type=nag \
+  --out runs/fitted --overwrite
+[ "$(config optimizer.lr)" = 0.004 ] || fail "lr of nag: $(config optimizer)"
+
 # --- a key inside an object is set, its neighbours are not.
 succeeds train --train train.txt --threads 1 --set 'train={"seed":3}' --dry-run
 says 'duration: 3m00s, or 40 passes'
