@@ -1,0 +1,133 @@
+#pragma once
+
+#include <cstdint>
+
+#include "sluice/base/real.h"
+#include "sluice/kernels/dropout.h"
+#include "sluice/kernels/gate.h"
+#include "sluice/kernels/instruction_set.h"
+#include "sluice/kernels/update.h"
+
+// What is compiled once per instruction set. A table of functions on raw memory; who calls them with
+// what, threads and shapes, is compiled once (simd_backend.h). The layout is the same for all sets:
+// blocks of 16 floats, one cache line.
+namespace sluice::kernels::simd {
+
+inline constexpr Index kBlock = 16;                   // channels of a row that lie side by side
+inline constexpr Index kPanel = 2 * kBlock;           // columns that a product makes at a time
+inline constexpr Index kSquare = kBlock * kBlock;     // one 16 x 16 block of a matrix
+inline constexpr Index kPair = 2 * kSquare;           // two of them, a panel's for 16 inputs
+inline constexpr Index kMostRows = 32;                // no tile has more
+
+// out[r, 0..31] (+)= sum over chunks c, taps j, inputs i of
+//   a[c * a_chunk + j * a_tap + r * 16 + i] * b[c * b_chunk + j * 512 + {0, 256} + i * 16 + column],
+// in this order of c, j, i for every element, whatever the number of rows.
+struct ProductTile {
+  const float* a;
+  Index a_chunk, a_tap;
+  const float* b;
+  Index b_chunk;
+  Index chunks, taps;
+  Index rows;   // that count; as many as a whole step of registers are computed
+  float* out;   // [kMostRows, 32]
+  bool add;     // to what stands there
+};
+
+// out[{0, 256} + c * 16 + column] (+)= sum over rows m of x[m * 16 + c] * y[{0, 1}][m * 16 + column].
+struct GradientTile {
+  const float* x;
+  const float* y[2];
+  Index rows;
+  float* out;
+  bool add;
+};
+
+// One array of activations: row r of block q lies at first + q * pitch + r * 16.
+struct Rows {
+  float* first = nullptr;
+  Index pitch = 0;
+  explicit operator bool() const { return first != nullptr; }
+  float* at(Index block, Index row) const { return first + block * pitch + row * kBlock; }
+};
+
+// Null keys: nothing is dropped.
+struct DropoutMask {
+  const RowKey* keys = nullptr;  // by row
+  std::uint32_t threshold = 0;
+  float keep = 1;  // 1 / (1 - rate)
+};
+
+// kernels/junction.h with everything resolved to memory. Scales and biases are in the order of the
+// product's blocks, [blocks, 16]: of a paired product a, b, a, b, ...
+struct JunctionView {
+  Gate gate = Gate::kLinear;
+  float scale = 1;
+  const float *scales = nullptr, *biases = nullptr;
+  const float *residual_scales = nullptr, *residual_biases = nullptr;
+  DropoutMask self, next;
+  const std::int32_t* token = nullptr;  // by row; -1: context
+  Rows residual, stream, plain, dropped, saved;
+  Rows dy, ddropped;  // only if written
+  Rows dresidual, dz;
+  bool adds_residual = false;  // to what stands in dresidual
+};
+
+// The arrays of a run of parameters; null where there is none.
+struct Run {
+  float *value, *gradient, *state0, *state1, *average;
+};
+
+// Sums over the rows of a tile that backward adds to; [blocks, 16], null: not wanted.
+struct BiasSums {
+  float* producer = nullptr;
+  float* residual = nullptr;
+};
+
+struct Kernels {
+  InstructionSet set;
+  Index tile_rows;  // of one tile; at most kMostRows
+
+  void (*product)(const ProductTile& tile);
+  void (*gradient)(const GradientTile& tile);
+  // out = in^T, 16 x 16.
+  void (*transpose)(const float* in, float* out);
+
+  // Rows [row, row + rows) of channel block `block`; a and b: the product's halves (b only if the
+  // gate is paired), rows 32 apart.
+  void (*junction_forward)(const JunctionView& junction, Index block, Index row, Index rows,
+                           const float* a, const float* b);
+  // product: the last reader's gradient of this block, rows 32 apart.
+  void (*junction_backward)(const JunctionView& junction, Index block, Index row, Index rows,
+                            const float* product, const BiasSums& sums);
+
+  // z: logits of `rows` rows of a tile, [panels][kMostRows, 32]; -infinity: not a word. Of each row
+  // its largest to max[row], the sum of exp(z - max) to sum[row], and if `out` is given, these
+  // exponentials to it, block after block, `pitch` apart, rows 16 apart.
+  void (*exponentials)(const float* z, Index panels, Index rows, float* max, double* sum,
+                       float* out, Index pitch);
+  // z = z * scales + biases (null: 1, 0) for the 32 columns of one panel.
+  void (*shift_logits)(float* z, Index rows, const float* scales, const float* biases);
+  // One block of exponentials times factor[row]; 0 where that is 0.
+  void (*scale_rows)(float* block, Index rows, const float* factors);
+  // Adds the columns' sums over rows to sums[16].
+  void (*add_columns)(const float* block, Index rows, float* sums);
+  // out[w] = sum_k x[k] * table row w, for the 16 words of a row of squares.
+  void (*dot_words)(const float* squares, const float* x, Index squares_per_row, float* out);
+  // Of a plain array: largest, and sum of exp(value - max); and value - max - log_sum in place.
+  float (*largest)(const float* values, Index size);
+  double (*exponential_sum)(const float* values, Index size, float max);
+  void (*subtract)(float* values, Index size, float max, float log_sum);
+
+  // kernels/update.h on `size` numbers; gradient null: zeros. `share` (null: none), period 16: what
+  // times the value is taken off the gradient first (weight norm).
+  void (*update)(const UpdateRule& rule, double decay, const Run& run, Index size,
+                 const float* share);
+  double (*sum_of_squares)(const float* values, Index size);
+  // Adds to sums[16] the products of a and b, by position within a block of 16.
+  void (*add_dots)(const float* a, const float* b, Index size, double* sums);
+};
+
+// Null: this CPU or this build does not have it.
+const Kernels* find_kernels(InstructionSet set);
+
+}  // namespace sluice::kernels::simd
