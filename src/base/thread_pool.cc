@@ -58,15 +58,21 @@ constexpr auto kSpin = std::chrono::microseconds(30);
 }  // namespace
 
 struct ThreadPool::State {
+  // One word, so that a worker joins a job and the caller closes it in one step each:
+  // generation << 32 | open | workers that joined. The caller waits for these alone: a thread that
+  // another process keeps from running misses the job, and nobody waits for it to notice.
+  static constexpr std::uint64_t kOpen = 1ULL << 31, kJoined = kOpen - 1;
+  static std::uint64_t generation_of(std::uint64_t word) { return word >> 32; }
+
   std::vector<std::thread> threads;
   std::mutex mutex;
-  std::condition_variable wake;
-  std::atomic<std::uint64_t> generation{0};
+  std::condition_variable wake, left;
+  std::atomic<std::uint64_t> word{0};
+  std::atomic<bool> caller_sleeps{false};
   std::atomic<bool> stop{false};
   const std::function<void(Index, int)>* job = nullptr;
   Index count = 0;
   std::atomic<Index> next{0};
-  std::atomic<int> busy{0};
   std::exception_ptr failure;
 
   // A chunk can run out of memory. The first failure ends the job and is thrown by run(), once no
@@ -86,39 +92,73 @@ struct ThreadPool::State {
   }
 
   void wait_for_job(std::uint64_t seen) {
+    const auto is_new = [&] { return generation_of(word.load()) != seen; };
     const auto until = std::chrono::steady_clock::now() + kSpin;
-    while (generation.load(std::memory_order_acquire) == seen) {
+    while (!is_new()) {
       if (std::chrono::steady_clock::now() < until) {
         pause_spinning();
         continue;
       }
       std::unique_lock lock(mutex);
-      wake.wait(lock, [&] { return generation.load(std::memory_order_acquire) != seen; });
+      wake.wait(lock, is_new);
     }
+  }
+
+  // False: the job is over.
+  bool join() {
+    std::uint64_t now = word.load();
+    while ((now & kOpen) != 0) {
+      if (word.compare_exchange_weak(now, now + 1)) return true;
+    }
+    return false;
+  }
+
+  void leave() {
+    const std::uint64_t now = word.fetch_sub(1) - 1;
+    if ((now & (kOpen | kJoined)) != 0 || !caller_sleeps.load()) return;
+    { std::lock_guard lock(mutex); }
+    left.notify_one();
   }
 
   void work(int worker) {
     set_float_mode(float_mode() | kFlushToZero);
     for (std::uint64_t seen = 0;;) {
       wait_for_job(seen);
-      if (stop.load(std::memory_order_acquire)) return;
-      seen = generation.load(std::memory_order_acquire);
+      if (stop.load()) return;
+      seen = generation_of(word.load());
+      if (!join()) continue;
       claim(worker);
-      busy.fetch_sub(1, std::memory_order_acq_rel);
+      leave();
     }
   }
 
-  void publish() {
+  void publish(std::uint64_t open) {
     {
       std::lock_guard lock(mutex);
-      generation.fetch_add(1, std::memory_order_acq_rel);
+      word.store((generation_of(word.load()) + 1) << 32 | open);
     }
     wake.notify_all();
   }
 
+  // Sleeping, not yielding: a worker that another process keeps from its core can then be moved to
+  // this one.
+  void close() {
+    word.fetch_and(~kOpen);
+    const auto all_left = [&] { return (word.load() & kJoined) == 0; };
+    const auto until = std::chrono::steady_clock::now() + kSpin;
+    while (!all_left() && std::chrono::steady_clock::now() < until) pause_spinning();
+    if (all_left()) return;
+    caller_sleeps.store(true);
+    {
+      std::unique_lock lock(mutex);
+      left.wait(lock, all_left);
+    }
+    caller_sleeps.store(false);
+  }
+
   void shut_down() {
-    stop.store(true, std::memory_order_release);
-    publish();
+    stop.store(true);
+    publish(0);
     for (std::thread& thread : threads) thread.join();
   }
 };
@@ -148,18 +188,9 @@ void ThreadPool::run(Index count, const std::function<void(Index, int)>& chunk) 
   if (count <= 1 || state_->threads.empty()) {
     state_->claim(0);
   } else {
-    state_->busy.store(static_cast<int>(state_->threads.size()), std::memory_order_relaxed);
-    state_->publish();
+    state_->publish(State::kOpen);
     state_->claim(0);
-    // Every worker must have left the job before its storage goes: wait for the stragglers.
-    const auto until = std::chrono::steady_clock::now() + kSpin;
-    while (state_->busy.load(std::memory_order_acquire) != 0) {
-      if (std::chrono::steady_clock::now() < until) {
-        pause_spinning();
-      } else {
-        std::this_thread::yield();
-      }
-    }
+    state_->close();
   }
   set_float_mode(caller_mode);
   if (state_->failure) std::rethrow_exception(std::exchange(state_->failure, nullptr));

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/mman.h>
+
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -9,15 +11,21 @@
 
 namespace sluice {
 
-// A zero-filled array of Real on a cache line boundary, of fixed size.
+// A zero-filled array of Real on a cache line boundary, of fixed size. Large ones ask for huge
+// pages: products walk through many rows at once, more than small pages have translations for.
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
   explicit AlignedBuffer(Index size) : size_(size) {
     if (size == 0) return;
-    const std::size_t bytes = (static_cast<std::size_t>(size) * sizeof(Real) + 63) / 64 * 64;
-    data_.reset(static_cast<Real*>(std::aligned_alloc(64, bytes)));
+    constexpr std::size_t kLine = 64, kHugePage = std::size_t{2} << 20;
+    const std::size_t wanted = static_cast<std::size_t>(size) * sizeof(Real);
+    const bool large = wanted >= 4 * kHugePage;
+    const std::size_t unit = large ? kHugePage : kLine, bytes = (wanted + unit - 1) / unit * unit;
+    data_.reset(static_cast<Real*>(std::aligned_alloc(unit, bytes)));
     if (!data_) throw Error(ExitCode::kNoResource, "out of memory: {} bytes wanted", bytes);
+    // Advice: without such pages it works all the same.
+    if (large) madvise(data_.get(), bytes, MADV_HUGEPAGE);
     std::memset(data_.get(), 0, bytes);
   }
 

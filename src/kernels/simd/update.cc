@@ -1,0 +1,286 @@
+// Parameters: steps, norms, and what is derived from values. Arrays are walked in memory order,
+// once.
+#include <algorithm>
+#include <cmath>
+
+#include "src/kernels/chunks.h"
+#include "src/kernels/gain.h"
+#include "src/kernels/simd/simd_backend.h"
+
+namespace sluice::kernels::simd {
+namespace {
+
+Run run_of(const Slices& slices, Index begin) {
+  const auto at = [&](Array array) {
+    float* values = slices[array];
+    return values == nullptr ? nullptr : values + begin;
+  };
+  return {.value = at(Array::kValue),
+          .gradient = at(Array::kGradient),
+          .state0 = at(Array::kState0),
+          .state1 = at(Array::kState1),
+          .average = at(Array::kAverage)};
+}
+
+// What |dL/dv|^2 has less than |dw'|^2.
+double radial_part(std::span<const double> dot, std::span<const double> norm2) {
+  double sum = 0;
+  for (std::size_t i = 0; i < dot.size(); ++i) {
+    if (norm2[i] > 0) sum += dot[i] * dot[i] / norm2[i];
+  }
+  return sum;
+}
+
+// s = g / |v|; squared norms are floored, so that a column of zeros has a scale.
+float scale_of(double& norm2, float gain) {
+  norm2 = std::max(norm2, 1e-30);
+  return static_cast<float>(static_cast<double>(floored(gain)) / std::sqrt(norm2));
+}
+
+// A table's rows, for its ledger: the cache lines of a row lie a square apart.
+class TableStepper : public RowStepper {
+ public:
+  TableStepper(const TableWeights& w, const Kernels& kernels) : w_(w), kernels_(kernels) {}
+
+  void step(const UpdateRule& rule, Index begin, Index end, bool with_gradient) const override {
+    const double decay = w_.g() == nullptr ? rule.matrix_decay : rule.other_decay;
+    for (Index row = begin; row < end;) {
+      if (row % kBlock == 0 && row + kBlock <= end && w_.g() == nullptr) {
+        one_run(rule, decay, w_.element(row, 0), w_.row_size(), with_gradient, nullptr);
+        row += kBlock;
+        continue;
+      }
+      float share[kBlock];
+      const bool normed = with_gradient && w_.g() != nullptr;
+      if (normed) {
+        const auto at = static_cast<std::size_t>(row);
+        std::fill_n(share, kBlock, static_cast<float>(w_.dot[at] / w_.norm2[at]));
+      }
+      for (Index block = 0; block < w_.width_blocks; ++block) {
+        one_run(rule, decay, w_.element(row, block * kBlock), kBlock, with_gradient,
+                normed ? share : nullptr);
+      }
+      ++row;
+    }
+  }
+
+  bool at_rest(Index row) const override {
+    const auto zero = [](float value) { return value == 0 && !std::signbit(value); };
+    for (Index block = 0; block < w_.width_blocks; ++block) {
+      const Run run = run_of(w_.v(), w_.element(row, block * kBlock));
+      if (!std::all_of(run.state0, run.state0 + kBlock, zero)) return false;
+      if (run.average != nullptr && !std::equal(run.value, run.value + kBlock, run.average)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+ private:
+  void one_run(const UpdateRule& rule, double decay, Index begin, Index size, bool with_gradient,
+               const float* share) const {
+    Run run = run_of(w_.v(), begin);
+    if (!with_gradient) run.gradient = nullptr;
+    kernels_.update(rule, decay, run, size, share);
+  }
+
+  const TableWeights& w_;
+  const Kernels& kernels_;
+};
+
+}  // namespace
+
+void SimdBackend::refresh(Weights& weights) {
+  if (auto* product = dynamic_cast<ProductWeights*>(&weights)) {
+    refresh_product(*product);
+  } else {
+    refresh_table(static_cast<TableWeights&>(weights));
+  }
+  weights.stale = false;
+}
+
+void SimdBackend::refresh_product(ProductWeights& w) {
+  if (w.b() != nullptr) {
+    for (Index column = 0; column < w.shape.columns(); ++column) {
+      w.biases[static_cast<std::size_t>(w.place(column))] = (*w.b())[Array::kValue][column];
+    }
+  }
+  if (w.g() == nullptr) return;
+  std::fill(w.norm2.begin(), w.norm2.end(), 0);
+  pool_.run(w.panels, [&](Index panel, int) {
+    const float* v = w.v()[Array::kValue] + w.offset(panel, 0, 0);
+    for (Index at = 0; at < w.panel_size(); at += kSquare) {
+      kernels_.add_dots(v + at, v + at, kSquare,
+                        w.norm2.data() + panel * kPanel + at / kSquare % 2 * kBlock);
+    }
+  });
+  for (Index column = 0; column < w.shape.columns(); ++column) {
+    const auto at = static_cast<std::size_t>(w.place(column));
+    w.scales[at] = scale_of(w.norm2[at], (*w.g())[Array::kValue][column]);
+  }
+}
+
+void SimdBackend::refresh_table(TableWeights& w) {
+  if (w.g() == nullptr) return;
+  const Chunks rows = row_runs(w.shape.rows, w.shape.width);
+  pool_.run(rows.count(), [&](Index chunk, int) {
+    for (Index row = rows.begin(chunk); row < rows.end(chunk); ++row) {
+      double norm2 = 0;
+      for (Index block = 0; block < w.width_blocks; ++block) {
+        norm2 += kernels_.sum_of_squares(
+            w.v()[Array::kValue] + w.element(row, block * kBlock), kBlock);
+      }
+      const auto at = static_cast<std::size_t>(row);
+      w.scale[at] = scale_of(norm2, (*w.g())[Array::kValue][row]);
+      w.norm2[at] = norm2;
+    }
+  });
+}
+
+double SimdBackend::squared_norm_of(const float* values, Index size) const {
+  const Chunks chunks = {size, kRun};
+  std::vector<double> partial(static_cast<std::size_t>(chunks.count()));
+  pool_.run(chunks.count(), [&](Index chunk, int) {
+    partial[static_cast<std::size_t>(chunk)] =
+        kernels_.sum_of_squares(values + chunks.begin(chunk), chunks.length(chunk));
+  });
+  double sum = 0;
+  for (const double part : partial) sum += part;
+  return sum;
+}
+
+double SimdBackend::squared_norm(const Weights& weights) {
+  const auto* w = dynamic_cast<const ProductWeights*>(&weights);
+  if (w == nullptr) return squared_norm_of_table(static_cast<const TableWeights&>(weights));
+  double sum = 0;
+  const Index columns = w->shape.columns();
+  if (w->has_gradient) {
+    sum += squared_norm_of(w->v()[Array::kGradient], w->panels * w->panel_size());
+  }
+  if (w->has_gradient && w->g() != nullptr) {
+    sum = std::max(sum - radial_part(w->dot, w->norm2), 0.0) +
+          squared_norm_of((*w->g())[Array::kGradient], columns);
+  }
+  if (w->has_bias_gradient) sum += squared_norm_of((*w->b())[Array::kGradient], columns);
+  return sum;
+}
+
+double SimdBackend::squared_norm_of_table(const TableWeights& w) const {
+  const Chunks rows = row_runs(w.shape.rows, w.shape.width);
+  std::vector<double> partial(static_cast<std::size_t>(rows.count()));
+  pool_.run(rows.count(), [&](Index chunk, int) {
+    double total = 0;
+    for (Index row = rows.begin(chunk); row < rows.end(chunk); ++row) {
+      if (!w.ledger.has_gradient(row)) continue;
+      double square = 0;
+      for (Index block = 0; block < w.width_blocks; ++block) {
+        square += kernels_.sum_of_squares(
+            w.v()[Array::kGradient] + w.element(row, block * kBlock), kBlock);
+      }
+      if (w.g() != nullptr) {
+        const auto at = static_cast<std::size_t>(row);
+        const double gain = static_cast<double>((*w.g())[Array::kGradient][row]);
+        square = std::max(square - w.dot[at] * w.dot[at] / w.norm2[at], 0.0) + gain * gain;
+      }
+      total += square;
+    }
+    partial[static_cast<std::size_t>(chunk)] = total;
+  });
+  double sum = 0;
+  for (const double part : partial) sum += part;
+  if (w.has_bias_gradient) sum += squared_norm_of((*w.b())[Array::kGradient], w.shape.rows);
+  return sum;
+}
+
+void SimdBackend::update(Weights& weights, const UpdateRule& rule) {
+  if (auto* product = dynamic_cast<ProductWeights*>(&weights)) {
+    update_product(*product, rule);
+  } else {
+    update_table(static_cast<TableWeights&>(weights), rule);
+  }
+  discard_gradient(weights);
+  refresh(weights);
+}
+
+void SimdBackend::update_plain(const Slices& slices, Index size, const UpdateRule& rule,
+                               double decay) {
+  const Chunks chunks = {size, kRun};
+  pool_.run(chunks.count(), [&](Index chunk, int) {
+    kernels_.update(rule, decay, run_of(slices, chunks.begin(chunk)), chunks.length(chunk),
+                    nullptr);
+  });
+}
+
+void SimdBackend::update_product(ProductWeights& w, const UpdateRule& rule) {
+  const Index columns = w.shape.columns();
+  if (!w.has_gradient) {
+    std::fill_n(w.v()[Array::kGradient], w.panels * w.panel_size(), 0.0F);
+    if (w.g() != nullptr) std::fill_n((*w.g())[Array::kGradient], columns, 0.0F);
+    std::fill(w.dot.begin(), w.dot.end(), 0);
+  }
+  if (w.b() != nullptr) {
+    if (!w.has_bias_gradient) std::fill_n((*w.b())[Array::kGradient], columns, 0.0F);
+    update_plain(*w.b(), columns, rule, rule.other_decay);
+  }
+  if (w.g() == nullptr) {
+    update_plain(w.v(), w.panels * w.panel_size(), rule, rule.matrix_decay);
+    return;
+  }
+  // v under weight norm: the true gradient is dw' - v (dw' . v) / |v|^2, column by column.
+  std::vector<float> share(w.dot.size());
+  for (std::size_t at = 0; at < share.size(); ++at) {
+    if (w.norm2[at] > 0) share[at] = static_cast<float>(w.dot[at] / w.norm2[at]);
+  }
+  const Chunks pairs = row_runs(w.panels * w.input_blocks * w.shape.taps, kPair);
+  const Index per_panel = w.input_blocks * w.shape.taps;
+  pool_.run(pairs.count(), [&](Index chunk, int) {
+    for (Index pair = pairs.begin(chunk); pair < pairs.end(chunk); ++pair) {
+      for (Index half = 0; half < 2; ++half) {
+        kernels_.update(rule, rule.other_decay, run_of(w.v(), pair * kPair + half * kSquare),
+                        kSquare, share.data() + pair / per_panel * kPanel + half * kBlock);
+      }
+    }
+  });
+  update_plain(*w.g(), columns, rule, rule.matrix_decay);
+}
+
+void SimdBackend::update_table(TableWeights& w, const UpdateRule& rule) {
+  const bool may_wait = updates_ == RowUpdates::kLazy && w.g() == nullptr;
+  w.ledger.update(pool_, rule, may_wait, TableStepper(w, kernels_));
+  if (w.g() != nullptr) {
+    for (Index row = 0; row < w.shape.rows; ++row) {
+      if (!w.ledger.has_gradient(row)) (*w.g())[Array::kGradient][row] = 0;
+    }
+    update_plain(*w.g(), w.shape.rows, rule, rule.matrix_decay);
+  }
+  if (w.b() == nullptr) return;
+  if (!w.has_bias_gradient) std::fill_n((*w.b())[Array::kGradient], w.shape.rows, 0.0F);
+  update_plain(*w.b(), w.shape.rows, rule, rule.other_decay);
+}
+
+void SimdBackend::catch_up(const Weights& weights) {
+  const auto* table = dynamic_cast<const TableWeights*>(&weights);
+  if (table != nullptr) table->ledger.catch_up(pool_, TableStepper(*table, kernels_));
+}
+
+void SimdBackend::catch_up_range(const TableWeights& w, Index begin, Index end) const {
+  w.ledger.catch_up(pool_, TableStepper(w, kernels_), begin, end);
+}
+
+void SimdBackend::catch_up_rows(const TableWeights& w, std::span<const int> rows) const {
+  w.ledger.catch_up(pool_, TableStepper(w, kernels_), rows);
+}
+
+void SimdBackend::catch_up_words(std::span<const TableRows> words) const {
+  for (const TableRows& part : words) {
+    catch_up_range(static_cast<const TableWeights&>(*part.table), part.begin, part.end);
+  }
+}
+
+void SimdBackend::discard_gradient(Weights& weights) {
+  weights.has_gradient = false;
+  weights.has_bias_gradient = false;
+  if (auto* table = dynamic_cast<TableWeights*>(&weights)) table->ledger.forget_gradients();
+}
+
+}  // namespace sluice::kernels::simd

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <vector>
+
+#include "sluice/kernels/weights.h"
+#include "src/kernels/row_ledger.h"
+#include "src/kernels/simd/layout.h"
+
+// Where the simd backend keeps parameters. Both kinds are made of 16 x 16 squares, so that one
+// direction of a product reads them as they are and the other after transposing squares.
+namespace sluice::kernels::simd {
+
+// v: [panels][input blocks][taps][2][16 inputs][16 columns]; a panel is two blocks of columns: of a
+// paired product those of a and of b for the same channels, so that a gate finds both side by side.
+// Padded with zeros, which get gradients of zero.
+struct ProductWeights : Weights {
+  ProductWeights(const ConvShape& conv, const Slices& v, const Slices* g, const Slices* b);
+  static Index elements(const ConvShape& shape);
+
+  Index offset(Index panel, Index input_block, Index tap) const {
+    return ((panel * input_blocks + input_block) * shape.taps + tap) * kPair;
+  }
+  // Of a logical column: its place among the padded ones, [blocks, 16].
+  Index place(Index column) const {
+    if (!shape.paired) return column;
+    const Index half = column / shape.out, channel = column % shape.out;
+    return (2 * (channel / kBlock) + half) * kBlock + channel % kBlock;
+  }
+  Index element(Index tap, Index in, Index column) const {
+    const Index at = place(column);
+    return offset(at / kPanel, in / kBlock, tap) + at % kPanel / kBlock * kSquare +
+           in % kBlock * kBlock + at % kBlock;
+  }
+  Index panel_size() const { return input_blocks * shape.taps * kPair; }
+
+  ConvShape shape;
+  Index input_blocks, column_blocks, panels;
+  // By place; norm2 and dot only under weight norm.
+  std::vector<double> norm2;            // |v|^2
+  std::vector<double> dot;              // dw' . v, of the gradient as it stands
+  std::vector<float> scales, biases;    // empty: 1, 0
+};
+
+// [blocks of rows][blocks of the width][16 rows][16], and a square behind, because products read
+// pairs of squares.
+struct TableWeights : Weights {
+  TableWeights(const TableShape& table, const Slices& v, const Slices* g, const Slices* b);
+  static Index elements(const TableShape& shape);
+
+  Index element(Index row, Index k) const {
+    return (row / kBlock * width_blocks + k / kBlock) * kSquare + row % kBlock * kBlock +
+           k % kBlock;
+  }
+  Index rows_of_squares() const { return blocks_of(shape.rows); }
+  Index row_size() const { return width_blocks * kSquare; }  // of a row of squares
+
+  TableShape shape;
+  Index width_blocks;
+  // Steps put off are not part of the value that the weights stand for.
+  mutable RowLedger ledger;
+  std::vector<double> norm2, dot;  // by row, under weight norm
+  std::vector<float> scale;
+};
+
+}  // namespace sluice::kernels::simd
