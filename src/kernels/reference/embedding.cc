@@ -13,12 +13,7 @@ void ReferenceBackend::embed(const Weights& table, std::span<const int> ids, Jun
   const Index width = w.shape.width;
   assert(w.g() == nullptr);
   assert(std::all_of(ids.begin(), ids.end(), [&](int id) { return id >= 0 && id < w.shape.rows; }));
-  if (!w.owed.empty()) {
-    std::vector<Index> rows(ids.begin(), ids.end());
-    std::sort(rows.begin(), rows.end());
-    rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
-    catch_up_rows(w, rows);
-  }
+  catch_up_rows(w, ids);
   reserve_scratch(width);
   pool_.run(chunks.count(), [&](Index chunk, int worker) {
     Real* z = scratch(worker, width);

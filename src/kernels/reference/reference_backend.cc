@@ -13,7 +13,7 @@ void store_table_gradient(const TableWeights& w, std::span<Real> logical) {
   for (Index row = 0; row < w.shape.rows; ++row) {
     const auto at = static_cast<std::size_t>(row);
     Row gradient(logical.data() + row * width, width);
-    if (w.touched[at] == 0) {
+    if (!w.ledger.has_gradient(row)) {
       gradient.setZero();
     } else if (w.g() != nullptr) {
       gradient -= ConstRow(w.v()[Array::kValue] + row * width, width) *
@@ -76,30 +76,24 @@ std::unique_ptr<Weights> ReferenceBackend::table(const TableShape& shape, const 
 }
 
 std::unique_ptr<SoftmaxTape> ReferenceBackend::softmax_tape() {
-  return std::make_unique<BlockTape>();
+  return std::make_unique<PanelTape>();
 }
 
 TableWeights::TableWeights(const TableShape& table, const Slices& value, const Slices* gain,
                            const Slices* bias)
-    : Weights(value, gain, bias), shape(table), touched(static_cast<std::size_t>(table.rows)) {
+    : Weights(value, gain, bias), shape(table), ledger(row_runs(table.rows, table.width)) {
   if (gain == nullptr) return;
-  norm2.resize(touched.size());
-  scale.resize(touched.size());
-  dot.resize(touched.size());
+  const auto rows = static_cast<std::size_t>(table.rows);
+  norm2.resize(rows);
+  scale.resize(rows);
+  dot.resize(rows);
 }
 
 bool TableWeights::touch(Index begin, Index end) {
-  const auto first = touched.begin() + begin, last = touched.begin() + end;
-  const auto before = std::count(first, last, std::uint8_t{1});
-  if (before > 0 && before < end - begin) {
-    for (Index row = begin; row < end; ++row) {
-      if (touched[static_cast<std::size_t>(row)] != 0) continue;
-      std::fill_n(v()[Array::kGradient] + row * shape.width, shape.width, Real(0));
-    }
-  }
-  std::fill(first, last, std::uint8_t{1});
   has_gradient = true;
-  return before > 0;
+  return ledger.touch(begin, end, [this](Index row) {
+    std::fill_n(v()[Array::kGradient] + row * shape.width, shape.width, Real(0));
+  });
 }
 
 void ReferenceBackend::load(Weights& weights, Array array, std::span<const Real> logical) {
@@ -112,7 +106,7 @@ void ReferenceBackend::load(Weights& weights, Array array, std::span<const Real>
 
 void ReferenceBackend::store(const Weights& weights, Array array, std::span<Real> logical) const {
   const auto* table = dynamic_cast<const TableWeights*>(&weights);
-  if (table != nullptr) catch_up_range(*table, 0, table->shape.rows);
+  if (table != nullptr) catch_up_rows(*table, 0, table->shape.rows);
   const Real* from = weights.v()[array];
   std::copy(from, from + logical.size(), logical.begin());
   if (array != Array::kGradient) return;

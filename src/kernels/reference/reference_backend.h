@@ -5,6 +5,11 @@
 #include <functional>
 #include <vector>
 
+#include "../chunks.h"
+#include "../gain.h"
+#include "../log_sums.h"
+#include "../position.h"
+#include "../row_ledger.h"
 #include "sluice/base/aligned_buffer.h"
 #include "sluice/kernels/backend.h"
 
@@ -18,29 +23,6 @@ using Strided = Eigen::Map<Matrix, Eigen::Unaligned, Eigen::OuterStride<>>;
 using ConstStrided = Eigen::Map<const Matrix, Eigen::Unaligned, Eigen::OuterStride<>>;
 using Row = Eigen::Map<Eigen::Array<Real, 1, Eigen::Dynamic>>;
 using ConstRow = Eigen::Map<const Eigen::Array<Real, 1, Eigen::Dynamic>>;
-
-// Chunks of a fixed grid, a function of the shape alone (base/thread_pool.h).
-struct Chunks {
-  Index total, size;
-  Index count() const { return (total + size - 1) / size; }
-  Index begin(Index chunk) const { return chunk * size; }
-  Index end(Index chunk) const { return std::min(total, (chunk + 1) * size); }
-  Index length(Index chunk) const { return end(chunk) - begin(chunk); }
-};
-
-// Rows per chunk: large enough that packing the other operand of a product is cheap, small enough
-// for several chunks per core.
-inline Chunks row_chunks(Index rows) { return {rows, std::clamp<Index>((rows + 7) / 8, 32, 384)}; }
-
-struct Position {
-  Index sequence, t;
-};
-
-constexpr Index kRun = 1 << 15;  // numbers of a chunk of element-wise work
-// The same in whole rows.
-inline Chunks row_runs(Index rows, Index width) {
-  return {rows, std::max<Index>(1, kRun / std::max<Index>(1, width))};
-}
 
 class RowActivations : public Activations {
  public:
@@ -59,8 +41,7 @@ class RowActivations : public Activations {
   // Where in the batch a row is, and back.
   Position position(Index row) const {
     if (selection() == nullptr) return {row / pitch(), row % pitch()};
-    const Index token = selection()->tokens[static_cast<std::size_t>(row)];
-    return {token / selection()->source.time, token % selection()->source.time};
+    return position_of(selection()->source, selection()->tokens[static_cast<std::size_t>(row)]);
   }
   Index row_of(Position at) const { return at.sequence * pitch() + at.t; }
   Real* row(Index row) const { return data_.data() + (row + map().context) * width(); }
@@ -82,9 +63,6 @@ struct ProductWeights : Weights {
   std::vector<double> dot;    // dw' . v per column, of the gradient as it stands
 };
 
-// A table whose rows are stepped only when somebody reads them or has a gradient for them: what the
-// others owe is kept as a count. A zero gradient makes a step of sgd and nag cheap to take later,
-// row by row and in cache; it is the same arithmetic, so the bits are those of stepping all rows.
 struct TableWeights : Weights {
   TableWeights(const TableShape& table, const Slices& value, const Slices* gain,
                const Slices* bias);
@@ -94,11 +72,8 @@ struct TableWeights : Weights {
   TableShape shape;
   std::vector<double> norm2, dot;  // per row, as in ProductWeights
   std::vector<Real> scale;
-  std::vector<std::uint8_t> touched;  // rows with a gradient
-  // Steps that were put off: row r has not taken owed[taken[r]] and later ones. Not part of the
-  // value that the weights stand for, therefore mutable.
-  mutable std::vector<UpdateRule> owed;
-  mutable std::vector<std::uint16_t> taken;
+  // Steps that are put off are not part of the value that the weights stand for, therefore mutable.
+  mutable RowLedger ledger;
 };
 
 // A range of the vocabulary within one table.
@@ -108,32 +83,18 @@ struct Panel {
   Index first_word;     // number among the words of the softmax
 };
 
-// exp(z - block maximum) of every row, panel by panel (a panel: a range of the vocabulary).
-struct BlockTape : SoftmaxTape {
-  std::vector<AlignedBuffer> panels;    // each [rows, words of the panel]
-  std::vector<Real> block_max;          // [panels, rows]
-  std::vector<Real> target_logit, max;  // [rows]
-  // log sum of exp(z - max), [rows]. Apart from max: their sum would lose it to a large maximum.
-  std::vector<double> log_sum;
+// exp(z - panel maximum) of every row, panel by panel (a panel: a range of the vocabulary).
+struct PanelTape : SoftmaxTape {
+  std::vector<AlignedBuffer> panels;  // each [rows, words of the panel]
+  LogSums sums;
 
-  double log_probability(std::size_t row, Real logit) const {
-    return static_cast<double>(logit) - static_cast<double>(max[row]) - log_sum[row];
-  }
   std::size_t bytes() const override {
-    std::size_t numbers = block_max.size() + target_logit.size() + max.size() + 2 * log_sum.size();
+    std::size_t numbers = 0;
     for (const AlignedBuffer& panel : panels) numbers += static_cast<std::size_t>(panel.size());
-    return numbers * sizeof(Real);
+    return numbers * sizeof(Real) + sums.bytes();
   }
-  void resize(Index rows, std::span<const Panel> panels_of, bool keep_panels);
-  void merge(Index row, Index rows, std::span<const double> block_sum);
+  void resize(Index rows, std::span<const Panel> panels_of);
 };
-
-// Gain with the floor that lets a zero gain move again.
-inline Real floored(Real gain) {
-  constexpr Real kFloor = Real(1e-20);
-  if (gain >= 0) return gain < kFloor ? kFloor : gain;
-  return gain > -kFloor ? -kFloor : gain;
-}
 
 // A junction with its arrays resolved to this backend's types, and the per-row work on both sides.
 class RowJunction {
@@ -220,10 +181,9 @@ class ReferenceBackend : public Backend {
   void update_plain(const Slices& slices, Index size, const UpdateRule& rule, double decay);
   void update_product(ProductWeights& weights, const UpdateRule& rule);
   void update_table(TableWeights& weights, const UpdateRule& rule);
-  void step_rows(TableWeights& weights, const UpdateRule& rule, bool untouched_too);
   // Takes the steps that these rows of a table owe.
-  void catch_up_rows(const TableWeights& weights, std::span<const Index> rows) const;
-  void catch_up_range(const TableWeights& weights, Index begin, Index end) const;
+  void catch_up_rows(const TableWeights& weights, Index begin, Index end) const;
+  void catch_up_rows(const TableWeights& weights, std::span<const int> rows) const;
   // Memory of one worker; reserved before a job, because chunks must not throw.
   void reserve_scratch(Index size);
   Real* scratch(int worker, Index size);

@@ -3,7 +3,6 @@
 #include <array>
 #include <cassert>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "reference_backend.h"
@@ -113,21 +112,23 @@ void ReferenceBackend::softmax_forward(const Activations& x, std::span<const Tab
   const Index rows = in.span(), width = panel_width(count(words));
   assert(static_cast<Index>(targets.size()) == in.tokens() && nats.size() == targets.size());
   assert(std::all_of(targets.begin(), targets.end(), [&](int t) { return t < count(words); }));
-  for (const TableRows& part : words) catch_up_range(table_of(part), part.begin, part.end);
+  for (const TableRows& part : words) catch_up_rows(table_of(part), part.begin, part.end);
   const std::vector<Panel> panels = cut(words, width);
   const Chunks blocks = {rows, kRowBlock};
-  BlockTape local;
-  BlockTape& tape = keep != nullptr ? static_cast<BlockTape&>(*keep) : local;
-  tape.resize(rows, panels, keep != nullptr);
-  std::vector<double> block_sum(tape.block_max.size());
+  auto* tape = static_cast<PanelTape*>(keep);
+  LogSums local;
+  LogSums& sums = tape != nullptr ? tape->sums : local;
+  sums.resize(rows, panels.size());
+  if (tape != nullptr) tape->resize(rows, panels);
+  std::vector<double> panel_sum(sums.panel_max.size());
   reserve_scratch(kRowBlock * width);
   const Index panel_count = static_cast<Index>(panels.size());
   pool_.run(panel_count * blocks.count(), [&](Index chunk, int worker) {
     const Index index = chunk / blocks.count(), block = chunk % blocks.count();
     const Panel& panel = panels[static_cast<std::size_t>(index)];
     const Index first = blocks.begin(block), count = blocks.length(block), length = panel.length;
-    Real* memory = keep != nullptr
-                       ? tape.panels[static_cast<std::size_t>(index)].data() + first * length
+    Real* memory = tape != nullptr
+                       ? tape->panels[static_cast<std::size_t>(index)].data() + first * length
                        : scratch(worker, kRowBlock * width);
     Strided z(memory, count, length, Eigen::OuterStride<>(length));
     logits(in.rows(first, count), panel, z);
@@ -136,46 +137,25 @@ void ReferenceBackend::softmax_forward(const Activations& x, std::span<const Tab
       if (in.is_context(row)) continue;
       const Index target = targets[static_cast<std::size_t>(in.token(row))] - panel.first_word;
       if (target >= 0 && target < length) {
-        tape.target_logit[static_cast<std::size_t>(row)] = z(i, target);
+        sums.target_logit[static_cast<std::size_t>(row)] = z(i, target);
       }
       auto values = z.row(i).array();
       const Real max = values.maxCoeff();
       values = (values - max).exp();
-      const auto at = static_cast<std::size_t>(index * rows + row);
-      tape.block_max[at] = max;
-      block_sum[at] = sum_in_double(&z(i, 0), length);
+      const std::size_t at = sums.at(static_cast<std::size_t>(index), row);
+      sums.panel_max[at] = max;
+      panel_sum[at] = sum_in_double(&z(i, 0), length);
     }
   });
   for (Index row = 0; row < rows; ++row) {
     if (in.is_context(row)) continue;
-    tape.merge(row, rows, block_sum);
-    const auto token = static_cast<std::size_t>(in.token(row)), at = static_cast<std::size_t>(row);
-    nats[token] = targets[token] < 0 ? 0 : -tape.log_probability(at, tape.target_logit[at]);
+    sums.merge(row, panel_sum);
+    const auto token = static_cast<std::size_t>(in.token(row));
+    nats[token] = targets[token] < 0 ? 0 : -sums.target_log_probability(row);
   }
 }
 
-// Maximum and log-sum of one row from those of its panels.
-void BlockTape::merge(Index row, Index rows, std::span<const double> block_sum) {
-  const auto first = static_cast<std::size_t>(row), stride = static_cast<std::size_t>(rows);
-  Real largest = -std::numeric_limits<Real>::infinity();
-  for (std::size_t at = first; at < block_max.size(); at += stride) {
-    largest = std::max(largest, block_max[at]);
-  }
-  double sum = 0;
-  for (std::size_t at = first; at < block_max.size(); at += stride) {
-    sum +=
-        block_sum[at] * std::exp(static_cast<double>(block_max[at]) - static_cast<double>(largest));
-  }
-  max[first] = largest;
-  log_sum[first] = std::log(sum);
-}
-
-void BlockTape::resize(Index rows, std::span<const Panel> panels_of, bool keep_panels) {
-  block_max.resize(panels_of.size() * static_cast<std::size_t>(rows));
-  target_logit.resize(static_cast<std::size_t>(rows));
-  max.resize(static_cast<std::size_t>(rows));
-  log_sum.resize(static_cast<std::size_t>(rows));
-  if (!keep_panels) return;
+void PanelTape::resize(Index rows, std::span<const Panel> panels_of) {
   panels.resize(panels_of.size());
   const Panel& last = panels_of.back();
   require_memory(
@@ -196,7 +176,7 @@ namespace {
 
 // Turns one panel of exponentials into dL/dlogits = softmax - one-hot. The target's p - 1 comes
 // from the logit: as a difference of nearly equal numbers it would lose what remains to be learnt.
-void softmax_gradient(BlockTape& tape, std::size_t index, const Panel& panel,
+void softmax_gradient(PanelTape& tape, std::size_t index, const Panel& panel,
                       const RowActivations& x, std::span<const int> targets) {
   const Index length = panel.length, rows = x.span();
   Real* memory = tape.panels[index].data();
@@ -207,13 +187,10 @@ void softmax_gradient(BlockTape& tape, std::size_t index, const Panel& panel,
       values.setZero();
       continue;
     }
-    const auto at = static_cast<std::size_t>(row);
-    const Real max = tape.block_max[index * static_cast<std::size_t>(rows) + at];
-    values *= static_cast<Real>(std::exp(tape.log_probability(at, max)));
+    values *= tape.sums.panel_factor(index, row);
     const Index word = target - panel.first_word;
     if (word >= 0 && word < length) {
-      const double log_p = tape.log_probability(at, tape.target_logit[at]);
-      values(word) = static_cast<Real>(std::expm1(log_p));
+      values(word) = static_cast<Real>(std::expm1(tape.sums.target_log_probability(row)));
     }
   }
 }
@@ -250,7 +227,7 @@ void ReferenceBackend::softmax_backward(SoftmaxTape& keep, const Activations& x,
                                         std::span<const int> targets,
                                         std::span<const TableRows> words, Junction& below,
                                         Into into) {
-  auto& tape = static_cast<BlockTape&>(keep);
+  auto& tape = static_cast<PanelTape&>(keep);
   const RowActivations& in = rows_of(x);
   const Index rows = in.span();
   const std::vector<Panel> panels = cut(words, panel_width(count(words)));
@@ -294,7 +271,7 @@ void ReferenceBackend::log_probabilities(const Activations& x, std::span<const T
   const RowActivations& in = rows_of(x);
   const Index rows = static_cast<Index>(tokens.size()), vocabulary = count(words);
   assert(static_cast<Index>(out.size()) == rows * vocabulary);
-  for (const TableRows& part : words) catch_up_range(table_of(part), part.begin, part.end);
+  for (const TableRows& part : words) catch_up_rows(table_of(part), part.begin, part.end);
   Matrix hidden(rows, in.width());
   for (Index i = 0; i < rows; ++i) {
     const Index token = tokens[static_cast<std::size_t>(i)], time = in.map().time;
@@ -302,9 +279,9 @@ void ReferenceBackend::log_probabilities(const Activations& x, std::span<const T
   }
   const ConstStrided from(hidden.data(), rows, in.width(), Eigen::OuterStride<>(in.width()));
   const std::vector<Panel> panels = cut(words, std::min(panel_width(vocabulary), kWordsPerPanel));
-  BlockTape tape;
-  tape.resize(rows, panels, false);
-  std::vector<double> block_sum(tape.block_max.size());
+  LogSums sums;
+  sums.resize(rows, panels.size());
+  std::vector<double> panel_sum(sums.panel_max.size());
   reserve_scratch(kWordsPerPanel);
   pool_.run(static_cast<Index>(panels.size()), [&](Index index, int worker) {
     const Panel& panel = panels[static_cast<std::size_t>(index)];
@@ -312,18 +289,18 @@ void ReferenceBackend::log_probabilities(const Activations& x, std::span<const T
     for (Index i = 0; i < rows; ++i) {
       const ConstRow values(out.data() + i * vocabulary + panel.first_word, panel.length);
       Row exponentials(scratch(worker, kWordsPerPanel), panel.length);
-      const auto at = static_cast<std::size_t>(index * rows + i);
-      tape.block_max[at] = values.maxCoeff();
-      exponentials = (values - tape.block_max[at]).exp();
-      block_sum[at] = sum_in_double(exponentials.data(), panel.length);
+      const std::size_t at = sums.at(static_cast<std::size_t>(index), i);
+      sums.panel_max[at] = values.maxCoeff();
+      exponentials = (values - sums.panel_max[at]).exp();
+      panel_sum[at] = sum_in_double(exponentials.data(), panel.length);
     }
   });
   pool_.run(rows, [&](Index i, int) {
-    tape.merge(i, rows, block_sum);
+    sums.merge(i, panel_sum);
     const auto at = static_cast<std::size_t>(i);
     Row values(out.data() + i * vocabulary, vocabulary);
     // In two steps: the sum of both would round to the last place of a large maximum.
-    values = (values - tape.max[at]) - static_cast<Real>(tape.log_sum[at]);
+    values = (values - sums.max[at]) - static_cast<Real>(sums.log_sum[at]);
   });
 }
 

@@ -104,7 +104,7 @@ double ReferenceBackend::squared_norm(const Weights& weights) {
     double total = 0;
     for (Index row = rows.begin(chunk); row < rows.end(chunk); ++row) {
       const auto at = static_cast<std::size_t>(row);
-      if (w.touched[at] == 0) continue;
+      if (!w.ledger.has_gradient(row)) continue;
       double square = sum_of_squares(w.v()[Array::kGradient] + row * width, width);
       if (w.g() != nullptr) {
         const double gain = static_cast<double>((*w.g())[Array::kGradient][row]);
@@ -175,7 +175,7 @@ void ReferenceBackend::discard_gradient(Weights& weights) {
   weights.has_gradient = false;
   weights.has_bias_gradient = false;
   if (auto* table = dynamic_cast<TableWeights*>(&weights)) {
-    std::fill(table->touched.begin(), table->touched.end(), std::uint8_t{0});
+    table->ledger.forget_gradients();
   }
 }
 
