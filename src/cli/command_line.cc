@@ -8,6 +8,7 @@
 
 #include "sluice/base/nearest_name.h"
 #include "sluice/base/printable.h"
+#include "sluice/kernels/instruction_set.h"
 #include "src/cli/commands.h"
 #include "src/cli/options.h"
 #include "src/cli/output.h"
@@ -24,6 +25,18 @@ std::string_view second_word(std::string_view name) {
   return name.substr(std::min(name.find(' ') + 1, name.size()));
 }
 bool is_two_words(std::string_view name) { return name.find(' ') != std::string_view::npos; }
+
+std::string environment() {
+  std::vector<std::string_view> sets;
+  for (const auto set : kernels::supported_instruction_sets()) {
+    sets.push_back(kernels::name_of(set));
+  }
+  return fmt::format(
+      "Environment:\n"
+      "  SLUICE_ISA        instruction set to compute with; here one of\n"
+      "                    {} (default {})\n\n",
+      comma_separated(sets), sets.front());
+}
 
 // The help of everything, or of the commands that share a first word.
 std::string overview(std::string_view group) {
@@ -42,8 +55,9 @@ std::string overview(std::string_view group) {
   return fmt::format(
       "{}\nUsage: sluice {} [arguments]\n\nCommands:\n{}\n"
       "\"sluice COMMAND --help\" explains a command; \"sluice --version\" the version.\n\n"
-      "Example:\n  {}\n",
-      head, group.empty() ? "COMMAND" : fmt::format("{} COMMAND", group), list, example);
+      "{}Example:\n  {}\n",
+      head, group.empty() ? "COMMAND" : fmt::format("{} COMMAND", group), list,
+      group.empty() ? environment() : "", example);
 }
 
 // What may stand at one place of the command's name.

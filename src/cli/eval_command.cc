@@ -15,6 +15,7 @@
 #include "sluice/base/printable.h"
 #include "sluice/config/open_model.h"
 #include "sluice/eval/evaluation.h"
+#include "sluice/kernels/instruction_set.h"
 #include "src/cli/commands.h"
 #include "src/cli/enum_option.h"
 #include "src/cli/logging.h"
@@ -65,6 +66,7 @@ nlohmann::ordered_json figures(const Scored& scored, const config::OpenModel& mo
       {"receptive_field", model::receptive_field(model.parts.config.model)},
       {"context", nullptr},
       {"precision", "f32"},
+      {"instruction_set", model.network->backend().name()},
       {"vocab_size", tokenizer.size()},
       {"lossless", tokenizer.lossless() && totals.oov == 0},
       {"step", model.file.state().step},
@@ -102,9 +104,9 @@ std::string report(const Scored& scored, const config::OpenModel& model) {
     text +=
         "LOSSY            the text cannot be restored from its tokens: compare word perplexity\n";
   }
-  text += fmt::format("speed            {} tokens/s in f32, {}\n",
+  text += fmt::format("speed            {} tokens/s in f32 ({}), {}\n",
                       train::format_count(static_cast<double>(totals.tokens) / seconds),
-                      train::format_duration(seconds));
+                      model.network->backend().name(), train::format_duration(seconds));
   return text + fmt::format("perplexity       {:.4f} ± {:.4f}\n", eval::perplexity(totals),
                             eval::perplexity_stderr(totals));
 }
@@ -141,10 +143,10 @@ ExitCode run_eval(const EvalArguments& arguments, Output& out) {
   if (arguments.mode) chosen = parse_enum<text::Mode>("--mode", *arguments.mode);
   train::ProgressBar bar(wants_bar(arguments.model.verbosity));
   start_logging(arguments.model.verbosity, bar);
+  ThreadPool pool(arguments.model.thread_count());
+  const auto backend = kernels::make_backend(pool);
   const std::vector<std::string> files = text::expand_files(arguments.files);
   check_readable(files);
-  ThreadPool pool(arguments.model.thread_count());
-  const auto backend = kernels::make_reference_backend(pool);
   const config::OpenModel model = config::open_model(arguments.model.path(), *backend);
   const text::Mode mode = chosen.value_or(model.parts.config.data.mode);
   const auto begin = std::chrono::steady_clock::now();

@@ -9,6 +9,7 @@
 #include "sluice/config/open_model.h"
 #include "sluice/eval/beam_search.h"
 #include "sluice/eval/generation.h"
+#include "sluice/kernels/instruction_set.h"
 #include "sluice/text/utf8.h"
 #include "src/cli/commands.h"
 #include "src/cli/interactive.h"
@@ -178,7 +179,8 @@ ExitCode run_generate(const GenerateArguments& arguments, Output& out) {
   start_logging(arguments.model.verbosity, bar);
   check(arguments);
   ThreadPool pool(arguments.model.thread_count());
-  const auto backend = kernels::make_reference_backend(pool);
+  const auto backend = kernels::make_backend(pool);
+  spdlog::debug("f32 ({}) on {} threads", backend->name(), pool.size());
   const config::OpenModel model = config::open_model(arguments.model.path(), *backend);
   const eval::Writer writer = {.model = model.network.get(),
                                .tokenizer = model.parts.tokenizer.get(),

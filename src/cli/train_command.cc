@@ -11,6 +11,7 @@
 #include "sluice/base/stop_signal.h"
 #include "sluice/config/open_model.h"
 #include "sluice/config/run_text.h"
+#include "sluice/kernels/instruction_set.h"
 #include "sluice/optim/optimizer.h"
 #include "sluice/text/file_stamps.h"
 #include "sluice/train/plan.h"
@@ -76,7 +77,8 @@ void announce(const Config& config, const RunDirectory& directory, const config:
                text.valid.size(), text.tokenizer->size());
   spdlog::info("network: {} parameters, receptive field {} tokens", train::format_count(parameters),
                model::receptive_field(config.model));
-  spdlog::info("training: {}, f32 on {} threads; at most {}B on disk", length,
+  spdlog::info("training: {}, f32 ({}) on {} threads; at most {}B on disk", length,
+               network.backend().name(),
                config.train.threads > 0 ? config.train.threads : available_cpus(),
                train::format_count(disk.most));
   if (config.train.max_time && !config.train.max_steps && !config.train.max_epochs) {
@@ -167,6 +169,7 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   Output::check_open();
   train::ProgressBar bar(wants_bar(arguments.verbosity));
   start_logging(arguments.verbosity, bar);
+  const kernels::InstructionSet instructions = kernels::chosen_instruction_set();
   Start start = start_run(arguments);
   const Config& config = start.config;
   warn_of_idle_keys(config);
@@ -180,7 +183,7 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   const auto batches = text::make_batcher(
       config.data, text.train, text.permutation, text.tokenizer->end_of_line(),
       model::context_rows(config.model), static_cast<std::uint64_t>(config.train.seed));
-  const auto backend = kernels::make_reference_backend(pool);
+  const auto backend = kernels::make_backend(pool, instructions);
   const kernels::ArraySet arrays =
       kernels::training_arrays(optim::update_kind(config.optimizer), config.train.ema_decay > 0);
   model::GatedConvLm network(config.model, text.tokenizer->size(), *backend, arrays);

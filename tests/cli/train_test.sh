@@ -18,6 +18,8 @@ succeeds train tiny.json --out runs/a
 [ "$(ls runs/a/checkpoints)" = "$(printf '%s\n' step-00000020.safetensors \
   step-00000030.safetensors)" ] || fail "checkpoints: $(ls runs/a/checkpoints)"
 grep -q 'step 30' runs/a/train.log || fail "train.log: $(cat runs/a/train.log)"
+grep -qE 'f32 \((avx512|avx2|neon|reference)\) on 1 threads' runs/a/train.log ||
+  fail "train.log: $(cat runs/a/train.log)"
 prints_same_config() {
   "$sluice" config dump runs/a/config.json >dumped.json && cmp -s dumped.json runs/a/config.json
 }
@@ -53,8 +55,8 @@ import json, math
 figures = json.load(open("eval.json"))
 assert list(figures) == """perplexity perplexity_stderr nll_nats_total nats_per_token tokens
     word_perplexity words bits_per_byte bytes bits_per_char chars lines oov unk_literal
-    perplexity_excl_oov mode receptive_field context precision vocab_size lossless step files
-    seconds tokens_per_second model_hash data_hash tokenizer_hash version""".split(), list(figures)
+    perplexity_excl_oov mode receptive_field context precision instruction_set vocab_size lossless step
+    files seconds tokens_per_second model_hash data_hash tokenizer_hash version""".split(), list(figures)
 rows = [json.loads(line) for line in open("runs/a/metrics.jsonl")]
 valid = [row for row in rows if "valid_loss" in row]
 best = min(valid, key=lambda row: row["valid_loss"])
@@ -75,6 +77,7 @@ assert same(figures["word_perplexity"], math.exp(nats / (figures["words"] + line
 assert same(figures["bits_per_byte"], nats / len(text) / math.log(2))
 assert same(figures["bits_per_char"], nats / len(text) / math.log(2))
 assert figures["mode"] == "stream" and figures["precision"] == "f32"
+assert figures["instruction_set"] in ("avx512", "avx2", "neon", "reference")
 assert figures["context"] is None and figures["receptive_field"] == 5
 assert figures["files"] == ["valid.txt"] and figures["unk_literal"] == 0
 assert 0 < figures["perplexity_stderr"] < figures["perplexity"]

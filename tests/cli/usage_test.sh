@@ -119,6 +119,15 @@ refuses 2 'train\.max_steps.*found "1e3"|found 1e3' config check shakespeare-qui
   --set train.max_steps=1e3
 refuses 2 'train: no limit' config check shakespeare-quick --set train.max_steps=null
 
+# An instruction set that cannot be had is refused before anything is read; help does not mind.
+export SLUICE_ISA=avx9
+for command in 'train missing.json' 'eval missing missing.txt' 'generate missing'; do
+  # shellcheck disable=SC2086  # words of a command line
+  refuses 2 '^error: SLUICE_ISA: .*expected one of .*reference, found "avx9"' $command
+done
+prints '^  SLUICE_ISA ' --help
+unset SLUICE_ISA
+
 # The product.
 prints '^shakespeare-quick: ok$' config check shakespeare-quick --set train.seed=5
 prints '^shakespeare-quick +[A-Z]' config list

@@ -16,12 +16,13 @@ std::string_view name_of(InstructionSet set);
 // Those that this build has and this CPU can run, fastest first; kReference is always the last.
 std::vector<InstructionSet> supported_instruction_sets();
 
-// The fastest, or the one that the environment variable SLUICE_ISA names. Error kUsage when that is
-// none, or none that can run here.
+// The fastest, or the one that the environment variable SLUICE_ISA names (unless it is empty).
+// Error kUsage when that is none, or none that can run here.
 InstructionSet chosen_instruction_set();
 
-// The pool must outlive the backend. Results have the same bits for any number of threads, and on
-// any CPU that has the instruction set (the reference's: on CPUs of one kind).
+// The pool must outlive the backend. Error kUsage for a set that is not supported. Results have the
+// same bits for any number of threads, and on any CPU that has the instruction set (the
+// reference's: on CPUs of one kind).
 std::unique_ptr<Backend> make_backend(ThreadPool& pool, InstructionSet set,
                                       RowUpdates updates = RowUpdates::kLazy);
 std::unique_ptr<Backend> make_backend(ThreadPool& pool);

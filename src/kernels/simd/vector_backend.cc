@@ -1,0 +1,15 @@
+#include "src/kernels/vector_backend.h"
+
+#include "src/kernels/simd/kernels.h"
+#include "src/kernels/simd/simd_backend.h"
+
+namespace sluice::kernels {
+
+bool has_vector_kernels(InstructionSet set) { return simd::find_kernels(set) != nullptr; }
+
+std::unique_ptr<Backend> make_vector_backend(ThreadPool& pool, InstructionSet set,
+                                             RowUpdates updates) {
+  return simd::make_simd_backend(pool, *simd::find_kernels(set), updates);
+}
+
+}  // namespace sluice::kernels
