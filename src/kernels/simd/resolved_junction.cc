@@ -81,13 +81,9 @@ void ResolvedJunction::forward(const Kernels& kernels, Index panel, const Tile& 
 
 void ResolvedJunction::backward(const Kernels& kernels, Index panel, const Tile& tile,
                                 const float* d, const BiasSums& sums) const {
-  const Index halves = is_paired(view_.gate) ? 2 : 1;
   for (Index half = 0; half < 2 && 2 * panel + half < blocks_; ++half) {
-    const Index block = 2 * panel + half;
-    BiasSums here = sums;
-    if (here.producer != nullptr) here.producer += halves * block * kBlock;
-    if (here.residual != nullptr) here.residual += block * kBlock;
-    kernels.junction_backward(view_, block, tile.row, tile.rows, d + half * kBlock, here);
+    kernels.junction_backward(view_, 2 * panel + half, tile.row, tile.rows, d + half * kBlock,
+                              sums);
   }
 }
 

@@ -33,7 +33,8 @@ struct WordTerms {
     }
   }
   bool normed, biased = false;
-  float scales[kMostSquares * kBlock] = {}, biases[kMostSquares * kBlock] = {};
+  alignas(64) float scales[kMostSquares * kBlock] = {};
+  alignas(64) float biases[kMostSquares * kBlock] = {};
 };
 
 // The group's weights with words as columns: [panels][width blocks][2][16][16 words].
