@@ -33,6 +33,8 @@ std::span<const Command> commands() {
               set_up_tokenizer_decode},
       Command{"tokenizer info", "what a tokenizer is and knows",
               "sluice tokenizer info runs/shakespeare --list", set_up_tokenizer_info},
+      Command{"bench", "how fast a network trains, evaluates and writes here",
+              "sluice bench bench/small --seconds 20", set_up_bench},
       Command{"config check", "reads a config and says what is wrong with it",
               "sluice config check my.json --set train.max_steps=100", set_up_config_check},
       Command{"config dump", "prints the whole config that a run would use",

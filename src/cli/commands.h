@@ -46,6 +46,7 @@ Action set_up_average(CLI::App& command);
 Action set_up_info(CLI::App& command);
 Action set_up_data_build(CLI::App& command);
 Action set_up_data_info(CLI::App& command);
+Action set_up_bench(CLI::App& command);
 Action set_up_config_check(CLI::App& command);
 Action set_up_config_dump(CLI::App& command);
 Action set_up_config_list(CLI::App& command);

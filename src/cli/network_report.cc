@@ -23,8 +23,7 @@ constexpr std::array kParts = {std::pair{Part::kEmbedding, "embedding"},
 constexpr Index kBytes = 256;
 
 Index vocabulary_of(const config::Config& config) {
-  if (config.tokenizer.type == text::TokenizerType::kByte) return kBytes;
-  if (config.tokenizer.vocab_size) return *config.tokenizer.vocab_size;
+  if (const auto words = known_vocabulary(config)) return *words;
   throw Error(ExitCode::kUsage,
               "tokenizer.vocab_size: not known without a text (expected a number, found \"auto\"); "
               "give it with --vocab N");
@@ -58,6 +57,11 @@ Json describe(const SummaryRow& row) {
 }
 
 }  // namespace
+
+std::optional<Index> known_vocabulary(const config::Config& config) {
+  if (config.tokenizer.type == text::TokenizerType::kByte) return kBytes;
+  return config.tokenizer.vocab_size;
+}
 
 double flop(Index multiply_adds) { return 2 * static_cast<double>(multiply_adds); }
 

@@ -21,6 +21,9 @@ struct NetworkReport {
 NetworkReport report_network(const std::string& name, config::Config config,
                              std::optional<Index> vocabulary);
 
+// Words that a network will have, as far as its config alone tells.
+std::optional<Index> known_vocabulary(const config::Config& config);
+
 // At most 80 columns.
 std::string as_text(const NetworkReport& report);
 std::string as_json(const NetworkReport& report);

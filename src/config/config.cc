@@ -120,13 +120,19 @@ Config parse_config(std::string_view json, const std::string& source) {
 }
 
 Config load_config(const std::string& preset_or_path) {
-  if (preset_or_path.find('/') != std::string::npos || preset_or_path.ends_with(".json")) {
-    return load_file(preset_or_path);
-  }
   std::vector<std::string_view> names;
   for (const Preset& preset : presets()) {
     if (preset.name == preset_or_path) return parse_config(preset.text, "preset " + preset_or_path);
     names.push_back(preset.name);
+  }
+  if (preset_or_path.find('/') != std::string::npos || preset_or_path.ends_with(".json")) {
+    try {
+      return load_file(preset_or_path);
+    } catch (const Error& error) {
+      // "bench/smal" is more likely a preset than a file.
+      if (error.code() != ExitCode::kNoInput || preset_or_path.ends_with(".json")) throw;
+      throw Error(error.code(), "{}{}", error.what(), did_you_mean(preset_or_path, names));
+    }
   }
   throw Error(ExitCode::kUsage,
               "unknown preset (expected one of {}, or a path with '/' or '.json', found {}){}",

@@ -1,10 +1,12 @@
-# Writes OUT: the preset files FILES as string literals (sluice::config::presets). Every byte is
-# escaped, so nothing in a file (a semicolon, a bracket, a raw string's end) means anything to CMake
-# or C++; the text is read as hex for the same reason.
+# Writes OUT: the preset files FILES below ROOT as string literals (sluice::config::presets), named by
+# their path there without the ending. Every byte is escaped, so nothing in a file (a semicolon, a
+# bracket, a raw string's end) means anything to CMake or C++; the text is read as hex for the same
+# reason.
 string(CONCAT text "#include \"sluice/config/config.h\"\n\nnamespace sluice::config {\n\n"
   "const std::vector<Preset>& presets() {\n  static const std::vector<Preset> all = {\n")
 foreach(file IN LISTS FILES)
-  get_filename_component(name "${file}" NAME_WLE)
+  file(RELATIVE_PATH name "${ROOT}" "${file}")
+  string(REGEX REPLACE "\\.json$" "" name "${name}")
   file(READ "${file}" content HEX)
   string(REGEX REPLACE "([0-9a-f][0-9a-f])" "\\\\x\\1" content "${content}")
   string(REGEX REPLACE "\\\\x0a" "\\\\n\"\n       \"" content "${content}")

@@ -220,10 +220,10 @@ void GatedConvLm::forward_hidden(std::span<const int> inputs, State& state) cons
   }
 }
 
-Loss GatedConvLm::forward(std::span<const int> inputs, std::span<const int> targets,
-                          State& state) const {
-  if (targets.size() != inputs.size()) {
-    throw Error(ExitCode::kInternal, "batch: {} inputs, {} targets", inputs.size(), targets.size());
+Loss GatedConvLm::forward_output(std::span<const int> targets, State& state) const {
+  if (static_cast<Index>(targets.size()) != state.map().tokens()) {
+    throw Error(ExitCode::kInternal, "batch: {} inputs, {} targets", state.map().tokens(),
+                targets.size());
   }
   const auto beyond = std::find_if(targets.begin(), targets.end(),
                                    [&](int id) { return id < -1 || id >= vocabulary(); });
@@ -231,7 +231,6 @@ Loss GatedConvLm::forward(std::span<const int> inputs, std::span<const int> targ
     throw Error(ExitCode::kInternal, "batch: target {} (expected -1 to {})", *beyond,
                 vocabulary() - 1);
   }
-  forward_hidden(inputs, state);
   output_.forward(*state.output_, targets, state.nats_, state.softmax_);
   Loss loss;
   for (std::size_t i = 0; i < targets.size(); ++i) {
@@ -239,6 +238,12 @@ Loss GatedConvLm::forward(std::span<const int> inputs, std::span<const int> targ
     loss.targets += targets[i] >= 0;
   }
   return loss;
+}
+
+Loss GatedConvLm::forward(std::span<const int> inputs, std::span<const int> targets,
+                          State& state) const {
+  forward_hidden(inputs, state);
+  return forward_output(targets, state);
 }
 
 void GatedConvLm::backward(std::span<const int> inputs, State& state,

@@ -11,6 +11,7 @@
 #include "sluice/optim/optimizer.h"
 #include "sluice/optim/schedule.h"
 #include "sluice/train/plan.h"
+#include "sluice/train/step.h"
 
 namespace sluice::train {
 
@@ -124,38 +125,31 @@ void Trainer::step() {
   const auto begin = Clock::now();
   // At the middle of the step: neither a dead first step after 0, nor a last one at exactly 0.
   const double lr = optim::learning_rate(run_.schedule, peak_lr(), progress(0.5));
-  double nats = 0;
-  Index targets = 0;
-  std::uint64_t first_sequence = 0;
+  GradientSum sum;
   std::optional<Flow> flow;
   if (run_.train.flow_every > 0 && (state_.step + 1) % run_.train.flow_every == 0) {
     flow.emplace(run_.model);
   }
   for (Index micro = 0; micro < run_.train.accumulate_steps; ++micro) {
     run_.batches.load(state_.samples, batch_);
-    memory_->reshape(batch_.sequences, batch_.time);
-    memory_->set_dropout(static_cast<std::uint64_t>(run_.train.seed),
-                         static_cast<std::uint64_t>(state_.step), first_sequence);
-    const model::Loss loss = run_.model.forward(batch_.inputs, batch_.targets, *memory_);
-    run_.model.backward(batch_.inputs, *memory_, flow ? flow->observer() : nullptr);
-    nats += loss.nats;
-    targets += loss.targets;
-    first_sequence += static_cast<std::uint64_t>(batch_.sequences);
+    add_gradient(run_.model, batch_, static_cast<std::uint64_t>(run_.train.seed),
+                 static_cast<std::uint64_t>(state_.step), *memory_, sum,
+                 flow ? flow->observer() : nullptr);
     state_.samples += static_cast<std::uint64_t>(run_.batch_size);
   }
-  const bool applied = apply(nats, targets, lr, flow ? &*flow : nullptr);
+  const bool applied = apply(sum.nats, sum.targets, lr, flow ? &*flow : nullptr);
   ++state_.step;
   if (applied && flow) metrics_.append_flow(state_.step, flow->row());
   if (applied) {
-    state_.interval_nats += nats;
-    state_.interval_targets += targets;
+    state_.interval_nats += sum.nats;
+    state_.interval_targets += sum.targets;
   }
   step_seconds_ = std::chrono::duration<double>(Clock::now() - begin).count();
   interval_seconds_ += step_seconds_;
-  interval_tokens_ += static_cast<double>(targets);
+  interval_tokens_ += static_cast<double>(sum.targets);
   state_.elapsed_seconds = seconds();
   run_.bar.show(progress(0), fmt::format("step {} | loss {:.3f} | {} tok/s | eta {}", state_.step,
-                                         nats / static_cast<double>(targets),
+                                         sum.nats / static_cast<double>(sum.targets),
                                          format_count(interval_tokens_ / interval_seconds_),
                                          format_duration(remaining_seconds())));
 }
@@ -164,7 +158,7 @@ void Trainer::step() {
 // change.
 bool Trainer::apply(double nats, Index targets, double lr, Flow* flow) {
   nn::ParameterStore& store = run_.model.parameters();
-  const double norm = std::sqrt(store.squared_gradient_norm()) / static_cast<double>(targets);
+  const double norm = gradient_norm(store, targets);
   if (!std::isfinite(nats) || !std::isfinite(norm)) {
     store.discard_gradient();
     ++state_.bad_steps;

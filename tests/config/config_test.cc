@@ -155,17 +155,23 @@ TEST_CASE("load_config: presets are found by name, misspelt ones by likeness", "
   const std::string text = refusal(ExitCode::kUsage, [] { load_config("shakespear-quick"); });
   CHECK(text.starts_with("unknown preset (expected one of "));
   CHECK(text.ends_with("did you mean \"shakespeare-quick\"?"));
+  CHECK(load_config("bench/small").tokenizer.vocab_size == 10000);
+  const std::string folder = refusal(ExitCode::kNoInput, [] { load_config("bench/smal"); });
+  CHECK(folder.starts_with("bench/smal: "));
+  CHECK(folder.ends_with("did you mean \"bench/small\"?"));
+  refusal(ExitCode::kNoInput, [] { load_config("./bench/small"); });
 }
 
 TEST_CASE("presets: every file of configs/ is compiled in, byte for byte, and sound", "[config]") {
+  const std::string configs = testing::source_dir() + "/configs";
   std::size_t files = 0;
-  for (const auto& entry : fs::directory_iterator(testing::source_dir() + "/configs")) {
+  for (const auto& entry : fs::recursive_directory_iterator(configs)) {
     if (entry.path().extension() != ".json") continue;
     ++files;
     INFO(entry.path());
     std::ifstream in(entry.path());
     const std::string text{std::istreambuf_iterator<char>(in), {}};
-    const std::string name = entry.path().stem();
+    const std::string name = fs::relative(entry.path(), configs).replace_extension().string();
     bool found = false;
     for (const Preset& preset : presets()) {
       if (preset.name != name) continue;

@@ -40,8 +40,8 @@ struct Config {
 // was expected and found, and the nearest valid key. Keys that are absent keep their defaults.
 Config parse_config(std::string_view json, const std::string& source);
 
-// A preset's name or a file's path: a path when it contains '/' or ends in ".json". Error kNoInput
-// when the file cannot be read, kUsage when there is no such preset.
+// A preset's name or a file's path: what is no preset is a path when it contains '/' or ends in
+// ".json". Error kNoInput when the file cannot be read, kUsage when there is no such preset.
 Config load_config(const std::string& preset_or_path);
 
 // One `--set a.b.0.c=VALUE`; VALUE is JSON, a bare word is a string. An object changes only the
@@ -65,7 +65,7 @@ struct Difference {
 };
 std::optional<Difference> network_difference(const Config& expected, const Config& found);
 
-// Presets compiled in from configs/.
+// Presets compiled in from configs/; those of a folder in it are named "folder/name".
 struct Preset {
   std::string_view name, text;
 };

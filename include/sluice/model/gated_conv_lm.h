@@ -87,8 +87,9 @@ class GatedConvLm {
   // -log p of each target. nats(): per token, valid until the state's next forward.
   Loss forward(std::span<const int> inputs, std::span<const int> targets, State& state) const;
   std::span<const double> nats(const State& state) const { return state.nats_; }
-  // Only up to hidden(): for generation.
+  // Its two parts: up to hidden(), all that generation needs, and the softmax over it.
   void forward_hidden(std::span<const int> inputs, State& state) const;
+  Loss forward_output(std::span<const int> targets, State& state) const;
   // Log-probabilities of all words after the given tokens (positions b * T + t), in ascending
   // order: out [tokens, V]. One pass over the output's weights for all of them.
   void log_probabilities(State& state, std::span<const Index> tokens, std::span<Real> out) const;

@@ -1,0 +1,98 @@
+#include "sluice/train/step.h"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <vector>
+
+#include "sluice/train/zipf.h"
+#include "tests/support/model_bench.h"
+
+namespace sluice::train {
+namespace {
+
+using testing::full_config;
+using testing::ModelBench;
+
+constexpr Index kWords = 11, kSequences = 3, kTime = 6;
+constexpr std::uint64_t kSeed = 5, kStep = 2;
+
+model::ModelConfig config_with_dropout() {
+  model::ModelConfig config = full_config();
+  config.dropout = testing::all_dropout(0.3);
+  return config;
+}
+
+text::Batch batch(std::uint64_t number) {
+  text::Batch batch;
+  ZipfText(kWords, 1).fill(number, kSequences, kTime, batch);
+  return batch;
+}
+
+// Of all parameters, one after the other.
+std::vector<Real> gradient(const ModelBench& bench) {
+  std::vector<Real> all;
+  const nn::ParameterStore& store = bench.model.parameters();
+  for (const nn::Parameter& parameter : store.parameters()) {
+    std::vector<Real> one(static_cast<std::size_t>(parameter.elements()));
+    store.read(parameter, kernels::Array::kGradient, one);
+    all.insert(all.end(), one.begin(), one.end());
+  }
+  return all;
+}
+
+TEST_CASE("add_gradient: what forward and backward of the model give", "[train]") {
+  ModelBench bench(config_with_dropout(), kWords), plain(config_with_dropout(), kWords);
+  const auto memory = bench.model.state(kSequences, kTime, true);
+  const auto plain_memory = plain.model.state(kSequences, kTime, true);
+  GradientSum sum;
+  double nats = 0;
+  for (std::uint64_t micro = 0; micro < 2; ++micro) {
+    const text::Batch words = batch(micro);
+    add_gradient(bench.model, words, kSeed, kStep, *memory, sum);
+    // Sequences of a step are numbered on: no two have the same dropout.
+    plain_memory->reshape(kSequences, kTime);
+    plain_memory->set_dropout(kSeed, kStep, micro * kSequences);
+    nats += plain.model.forward(words.inputs, words.targets, *plain_memory).nats;
+    plain.model.backward(words.inputs, *plain_memory);
+  }
+  CHECK(sum.nats == nats);
+  CHECK(sum.targets == 2 * kSequences * kTime);
+  CHECK(sum.sequences == 2 * kSequences);
+  CHECK(gradient(bench) == gradient(plain));
+}
+
+TEST_CASE("add_gradient: tells of each phase once, and nothing changes by that", "[train]") {
+  ModelBench bench(config_with_dropout(), kWords), watched(config_with_dropout(), kWords);
+  const auto memory = bench.model.state(kSequences, kTime, true);
+  const auto watched_memory = watched.model.state(kSequences, kTime, true);
+  GradientSum sum, watched_sum;
+  add_gradient(bench.model, batch(0), kSeed, kStep, *memory, sum);
+  std::vector<Phase> phases;
+  int layers = 0;
+  add_gradient(
+      watched.model, batch(0), kSeed, kStep, *watched_memory, watched_sum,
+      [&](std::size_t, std::size_t, const kernels::Junction&) {
+        CHECK(phases.back() == Phase::kSoftmaxBackward);
+        ++layers;
+      },
+      [&](Phase phase) { phases.push_back(phase); });
+  CHECK(phases == std::vector{Phase::kForward, Phase::kSoftmaxForward, Phase::kSoftmaxBackward,
+                              Phase::kBackward});
+  CHECK(layers == 7);
+  CHECK(watched_sum.nats == sum.nats);
+  CHECK(gradient(watched) == gradient(bench));
+}
+
+TEST_CASE("gradient_norm: of all parameters, per target", "[train]") {
+  ModelBench bench(config_with_dropout(), kWords);
+  const auto memory = bench.model.state(kSequences, kTime, true);
+  GradientSum sum;
+  add_gradient(bench.model, batch(0), kSeed, kStep, *memory, sum);
+  double squared = 0;
+  for (const Real value : gradient(bench)) squared += static_cast<double>(value) * value;
+  CHECK(gradient_norm(bench.model.parameters(), sum.targets) ==
+        Approx(std::sqrt(squared) / (kSequences * kTime)).epsilon(1e-5));
+}
+
+}  // namespace
+}  // namespace sluice::train
