@@ -16,7 +16,7 @@ prints the line to run and stops.
 TEXT
 }
 
-basic=(g++ cmake ninja-build pkgconf libeigen3-dev libfmt-dev libspdlog-dev nlohmann-json3-dev
+basic=(g++ cmake ninja-build pkgconf libeigen3-dev libhwy-dev libfmt-dev libspdlog-dev nlohmann-json3-dev
   libcli11-dev libxxhash-dev libsentencepiece-dev zlib1g-dev catch2 python3)
 ci=(clang-format)
 # libopenblas0-pthread: without it PyTorch's matrix products run on the reference BLAS.

@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "sluice/base/error.h"
-#include "sluice/kernels/backend.h"
+#include "sluice/kernels/instruction_set.h"
 #include "sluice/model/cutoffs.h"
 #include "sluice/train/benchmark.h"
 #include "sluice/train/zipf.h"
@@ -78,7 +78,7 @@ ExitCode run_bench(const BenchArguments& arguments, Output& out) {
                                        .seconds = arguments.seconds};
   ThreadPool pool(config.train.threads > 0 ? static_cast<int>(config.train.threads)
                                            : available_cpus());
-  const auto backend = kernels::make_reference_backend(pool);
+  const auto backend = kernels::make_backend(pool);
   std::string current;
   const auto progress = [&](std::string_view stage, double done) {
     if (!bar.enabled() && stage != current) spdlog::info("{:>3.0f} % | {}", 100 * done, stage);

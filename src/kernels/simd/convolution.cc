@@ -118,9 +118,8 @@ void SimdBackend::conv_backward_weights(const Activations& x, const Activations&
   const GradientGrid grid(w.panels, w.input_blocks);
   const Chunks rows = {in.span(), kGradientRows};
   const bool normed = w.g() != nullptr;
-  std::vector<double> dots(normed ? static_cast<std::size_t>(grid.blocks.count() * w.panels) *
-                                        kPanel
-                                  : 0);
+  std::vector<double> dots(
+      normed ? static_cast<std::size_t>(grid.blocks.count() * w.panels) * kPanel : 0);
   pool_.run(grid.count(), [&](Index chunk, int) {
     const Index group = chunk / grid.blocks.count(), part = chunk % grid.blocks.count();
     float* gradient = w.v()[Array::kGradient];
@@ -179,8 +178,7 @@ const float* SimdBackend::transposed(const ProductWeights& w) {
   pool_.run(w.column_blocks, [&](Index block, int) {
     for (Index input = 0; input < 2 * panels; ++input) {
       for (Index tap = 0; tap < taps; ++tap) {
-        float* to = out +
-                    ((input / 2 * w.column_blocks + block) * taps + taps - 1 - tap) * kPair +
+        float* to = out + ((input / 2 * w.column_blocks + block) * taps + taps - 1 - tap) * kPair +
                     input % 2 * kSquare;
         if (input == w.input_blocks) {
           std::fill_n(to, kSquare, 0.0F);
@@ -194,8 +192,8 @@ const float* SimdBackend::transposed(const ProductWeights& w) {
   return out;
 }
 
-void SimdBackend::conv_backward_data(const Activations& dz, const Weights& weights,
-                                     Junction& below, Into into) {
+void SimdBackend::conv_backward_data(const Activations& dz, const Weights& weights, Junction& below,
+                                     Into into) {
   const auto& w = static_cast<const ProductWeights&>(weights);
   const BlockedActivations& dout = blocked(dz);
   assert(dout.channels() == w.shape.columns() && dz.map().context >= w.shape.reach());

@@ -8,19 +8,20 @@
 #include "sluice/kernels/instruction_set.h"
 #include "sluice/kernels/update.h"
 
-// What is compiled once per instruction set. A table of functions on raw memory; who calls them with
-// what, threads and shapes, is compiled once (simd_backend.h). The layout is the same for all sets:
-// blocks of 16 floats, one cache line.
+// What is compiled once per instruction set. A table of functions on raw memory; who calls them
+// with what, threads and shapes, is compiled once (simd_backend.h). The layout is the same for all
+// sets: blocks of 16 floats, one cache line.
 namespace sluice::kernels::simd {
 
-inline constexpr Index kBlock = 16;                   // channels of a row that lie side by side
-inline constexpr Index kPanel = 2 * kBlock;           // columns that a product makes at a time
-inline constexpr Index kSquare = kBlock * kBlock;     // one 16 x 16 block of a matrix
-inline constexpr Index kPair = 2 * kSquare;           // two of them, a panel's for 16 inputs
-inline constexpr Index kMostRows = 32;                // no tile has more
+inline constexpr Index kBlock = 16;                // channels of a row that lie side by side
+inline constexpr Index kPanel = 2 * kBlock;        // columns that a product makes at a time
+inline constexpr Index kSquare = kBlock * kBlock;  // one 16 x 16 block of a matrix
+inline constexpr Index kPair = 2 * kSquare;        // two of them, a panel's for 16 inputs
+inline constexpr Index kMostRows = 32;             // no tile has more
 
 // out[r, 0..31] (+)= sum over chunks c, taps j, inputs i of
-//   a[c * a_chunk + j * a_tap + r * 16 + i] * b[c * b_chunk + j * 512 + {0, 256} + i * 16 + column],
+//   a[c * a_chunk + j * a_tap + r * 16 + i] * b[c * b_chunk + j * 512 + {0, 256} + i * 16 +
+//   column],
 // in this order of c, j, i for every element, whatever the number of rows.
 struct ProductTile {
   const float* a;
@@ -28,12 +29,13 @@ struct ProductTile {
   const float* b;
   Index b_chunk;
   Index chunks, taps;
-  Index rows;   // that count; as many as a whole step of registers are computed
-  float* out;   // [kMostRows, 32]
-  bool add;     // to what stands there
+  Index rows;  // that count; as many as a whole step of registers are computed
+  float* out;  // [kMostRows, 32]
+  bool add;    // to what stands there
 };
 
-// out[{0, 256} + c * 16 + column] (+)= sum over rows m of x[m * 16 + c] * y[{0, 1}][m * 16 + column].
+// out[{0, 256} + c * 16 + column] (+)= sum over rows m of x[m * 16 + c] * y[{0, 1}][m * 16 +
+// column].
 struct GradientTile {
   const float* x;
   const float* y[2];

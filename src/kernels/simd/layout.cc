@@ -59,8 +59,7 @@ void BlockedActivations::lay_out() const {
   token_of_.resize(static_cast<std::size_t>(rows));
   for (Index row = 0; row < rows; ++row) {
     const bool context = selection() == nullptr && row % pitch() >= map().time;
-    const Index token =
-        selection() != nullptr ? row : row / pitch() * map().time + row % pitch();
+    const Index token = selection() != nullptr ? row : row / pitch() * map().time + row % pitch();
     token_of_[static_cast<std::size_t>(row)] = context ? -1 : static_cast<std::int32_t>(token);
   }
   const auto is_token = [&](Index row) { return token_of_[static_cast<std::size_t>(row)] >= 0; };

@@ -47,8 +47,8 @@ ResolvedJunction::ResolvedJunction(const Junction& junction) : junction_(junctio
   view_.dresidual = rows_of(junction.dresidual);
   view_.dz = rows_of(junction.dz);
   // A projection's gradient is its own; an identity's is added to what came from above.
-  view_.adds_residual = junction.residual_producer == nullptr &&
-                        junction.dresidual != nullptr && junction.dresidual->written;
+  view_.adds_residual = junction.residual_producer == nullptr && junction.dresidual != nullptr &&
+                        junction.dresidual->written;
 }
 
 DropoutMask ResolvedJunction::mask(const Dropout& dropout, std::vector<RowKey>& keys) const {

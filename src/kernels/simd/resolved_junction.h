@@ -44,8 +44,7 @@ class GradientReader {
   GradientReader(Junction& below, Into into, const BlockedActivations& from, ThreadPool& pool);
   // Groups of tiles: each has bias sums of its own, added in order of the groups by finish().
   void prepare(Index groups);
-  void take(const Kernels& kernels, Index group, Index panel, const Tile& tile,
-            const float* d);
+  void take(const Kernels& kernels, Index group, Index panel, const Tile& tile, const float* d);
   void finish();
 
  private:

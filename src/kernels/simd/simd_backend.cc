@@ -59,17 +59,15 @@ template <class W>
 void store_array(const W& w, Array array, std::span<Real> logical) {
   if (array == Array::kGradient) return store_gradient(w, logical);
   const float* from = w.v()[array];
-  each_element(w, [&](Index place, Index at) {
-    logical[static_cast<std::size_t>(at)] = from[place];
-  });
+  each_element(w,
+               [&](Index place, Index at) { logical[static_cast<std::size_t>(at)] = from[place]; });
 }
 
 template <class W>
 void load_array(W& w, Array array, std::span<const Real> logical) {
   float* to = w.v()[array];
-  each_element(w, [&](Index place, Index at) {
-    to[place] = logical[static_cast<std::size_t>(at)];
-  });
+  each_element(w,
+               [&](Index place, Index at) { to[place] = logical[static_cast<std::size_t>(at)]; });
 }
 
 }  // namespace
@@ -213,8 +211,7 @@ void SimdBackend::carry_context(const Activations& from, Activations& to,
     for (Index block = 0; block < blocks_of(from.channels()); ++block) {
       // The target lies before the source when both are one array: copy forward.
       const float* last = source.at(block, origin * source.pitch() + from.map().time - context);
-      std::copy_n(last, context * kBlock,
-                  target.at(block, sequence * target.pitch() - context));
+      std::copy_n(last, context * kBlock, target.at(block, sequence * target.pitch() - context));
     }
   }
 }
@@ -323,7 +320,8 @@ double SimdBackend::squared_norm(const Activations& x) {
   pool_.run(rows.blocks(), [&](Index block, int) {
     for (Index row = 0; row < rows.span(); ++row) {
       if (token_of[static_cast<std::size_t>(row)] < 0) continue;
-      parts[static_cast<std::size_t>(block)] += kernels_.sum_of_squares(rows.at(block, row), kBlock);
+      parts[static_cast<std::size_t>(block)] +=
+          kernels_.sum_of_squares(rows.at(block, row), kBlock);
     }
   });
   double sum = 0;

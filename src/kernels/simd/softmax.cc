@@ -13,7 +13,7 @@
 namespace sluice::kernels::simd {
 namespace {
 
-constexpr Index kMostSquares = 32;   // of a group: its weights and logits fit the second cache
+constexpr Index kMostSquares = 32;    // of a group: its weights and logits fit the second cache
 constexpr Index kGradientRows = 128;  // rows that stay in cache for a group's weight gradients
 constexpr Index kTileGroup = 5;       // tiles whose dx stays in cache over the whole vocabulary
 constexpr float kNoWord = -std::numeric_limits<float>::infinity();
@@ -42,15 +42,14 @@ void transpose_words(const Kernels& kernels, const WordGroup& group, float* out)
   const TableWeights& w = *group.table;
   for (Index square = 0; square < 2 * group.panels(); ++square) {
     for (Index block = 0; block < w.width_blocks; ++block) {
-      float* to =
-          out + (square / 2 * w.width_blocks + block) * kPair + square % 2 * kSquare;
+      float* to = out + (square / 2 * w.width_blocks + block) * kPair + square % 2 * kSquare;
       if (square == group.squares) {
         std::fill_n(to, kSquare, 0.0F);
         continue;
       }
-      kernels.transpose(w.v()[Array::kValue] +
-                            w.element((group.first_square + square) * kBlock, block * kBlock),
-                        to);
+      kernels.transpose(
+          w.v()[Array::kValue] + w.element((group.first_square + square) * kBlock, block * kBlock),
+          to);
     }
   }
 }
@@ -134,7 +133,8 @@ void finish_logit_gradient(const Kernels& kernels, const BlockTape& tape, const 
         db = (w.has_bias_gradient ? db : 0) + sums[lane];
       }
       if (w.g() == nullptr) continue;
-      for (Index r = 0; r < rows; ++r) block[r * kBlock + lane] *= w.scale[static_cast<std::size_t>(row)];
+      for (Index r = 0; r < rows; ++r)
+        block[r * kBlock + lane] *= w.scale[static_cast<std::size_t>(row)];
     }
   }
 }
@@ -258,8 +258,8 @@ void SimdBackend::softmax_forward(const Activations& x, std::span<const TableRow
 }
 
 void SimdBackend::softmax_backward(SoftmaxTape& keep, const Activations& x,
-                                   std::span<const int> targets,
-                                   std::span<const TableRows> words, Junction& below, Into into) {
+                                   std::span<const int> targets, std::span<const TableRows> words,
+                                   Junction& below, Into into) {
   auto& tape = static_cast<BlockTape&>(keep);
   const BlockedActivations& in = blocked(x);
   const std::vector<WordGroup> groups = word_groups(words, kMostSquares);
@@ -307,24 +307,23 @@ void SimdBackend::backward_data(const BlockTape& tape, const BlockedActivations&
       for (Index panel = 0; panel < panels; ++panel) {
         for (Index i = first; i < end; ++i) {
           const Tile& tile = tiles[static_cast<std::size_t>(i)];
-          kernels_.product({.a = tape.block(group.first_block) + tile.row * kBlock,
-                            .a_chunk = tape.pitch,
-                            .a_tap = 0,
-                            .b = w.v()[Array::kValue] +
-                                 w.element(group.first_square * kBlock, panel * kPanel),
-                            .b_chunk = w.row_size(),
-                            .chunks = group.squares,
-                            .taps = 1,
-                            .rows = tile.rows,
-                            .out = sums_of(panel, i),
-                            .add = &group != &groups.front()});
+          kernels_.product(
+              {.a = tape.block(group.first_block) + tile.row * kBlock,
+               .a_chunk = tape.pitch,
+               .a_tap = 0,
+               .b = w.v()[Array::kValue] + w.element(group.first_square * kBlock, panel * kPanel),
+               .b_chunk = w.row_size(),
+               .chunks = group.squares,
+               .taps = 1,
+               .rows = tile.rows,
+               .out = sums_of(panel, i),
+               .add = &group != &groups.front()});
         }
       }
     }
     for (Index panel = 0; panel < panels; ++panel) {
       for (Index i = first; i < end; ++i) {
-        reader.take(kernels_, chunk, panel, tiles[static_cast<std::size_t>(i)],
-                    sums_of(panel, i));
+        reader.take(kernels_, chunk, panel, tiles[static_cast<std::size_t>(i)], sums_of(panel, i));
       }
     }
   });
@@ -357,11 +356,12 @@ void SimdBackend::log_probabilities(const Activations& x, std::span<const TableR
     const WordTerms terms(group);
     for (Index s = 0; s < group.squares; ++s) {
       const Index first = (group.first_square + s) * kBlock;
-      const Index begin = std::max(first, group.begin()), end = std::min(first + kBlock, group.end());
+      const Index begin = std::max(first, group.begin()),
+                  end = std::min(first + kBlock, group.end());
       for (Index i = 0; i < rows; ++i) {
         float z[kBlock];
-        kernels_.dot_words(w.v()[Array::kValue] + w.element(first, 0),
-                           hidden.data() + i * width, blocks, z);
+        kernels_.dot_words(w.v()[Array::kValue] + w.element(first, 0), hidden.data() + i * width,
+                           blocks, z);
         float* to = out.data() + i * vocabulary + group.first_word - group.begin();
         for (Index row = begin; row < end; ++row) {
           const Index at = s * kBlock + row - first;

@@ -127,8 +127,8 @@ void SimdBackend::refresh_table(TableWeights& w) {
     for (Index row = rows.begin(chunk); row < rows.end(chunk); ++row) {
       double norm2 = 0;
       for (Index block = 0; block < w.width_blocks; ++block) {
-        norm2 += kernels_.sum_of_squares(
-            w.v()[Array::kValue] + w.element(row, block * kBlock), kBlock);
+        norm2 +=
+            kernels_.sum_of_squares(w.v()[Array::kValue] + w.element(row, block * kBlock), kBlock);
       }
       const auto at = static_cast<std::size_t>(row);
       w.scale[at] = scale_of(norm2, (*w.g())[Array::kValue][row]);
@@ -174,8 +174,8 @@ double SimdBackend::squared_norm_of_table(const TableWeights& w) const {
       if (!w.ledger.has_gradient(row)) continue;
       double square = 0;
       for (Index block = 0; block < w.width_blocks; ++block) {
-        square += kernels_.sum_of_squares(
-            w.v()[Array::kGradient] + w.element(row, block * kBlock), kBlock);
+        square += kernels_.sum_of_squares(w.v()[Array::kGradient] + w.element(row, block * kBlock),
+                                          kBlock);
       }
       if (w.g() != nullptr) {
         const auto at = static_cast<std::size_t>(row);
