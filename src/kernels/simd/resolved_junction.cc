@@ -13,10 +13,6 @@ Rows rows_if_written(const Activations* x) {
   return x == nullptr || !x->written ? Rows{} : blocked(*x).rows();
 }
 
-const float* data_or_null(const std::vector<float>& values) {
-  return values.empty() ? nullptr : values.data();
-}
-
 bool has_bias(const Weights* weights) { return weights != nullptr && weights->b() != nullptr; }
 
 }  // namespace
@@ -31,12 +27,12 @@ ResolvedJunction::ResolvedJunction(const Junction& junction) : junction_(junctio
   view_.scale = junction.scale;
   if (const auto* producer = static_cast<const ProductWeights*>(junction.producer)) {
     assert(!producer->stale && producer->column_blocks == product_blocks());
-    view_.scales = data_or_null(producer->scales);
-    view_.biases = data_or_null(producer->biases);
+    view_.scales = producer->scales.data();
+    view_.biases = producer->biases.data();
   }
   if (const auto* producer = static_cast<const ProductWeights*>(junction.residual_producer)) {
-    view_.residual_scales = data_or_null(producer->scales);
-    view_.residual_biases = data_or_null(producer->biases);
+    view_.residual_scales = producer->scales.data();
+    view_.residual_biases = producer->biases.data();
   }
   view_.self = mask(junction.self, self_keys_);
   view_.next = mask(junction.next, next_keys_);

@@ -82,9 +82,9 @@ ProductWeights::ProductWeights(const ConvShape& conv, const Slices& v, const Sli
       column_blocks(conv.paired ? 2 * blocks_of(conv.out) : blocks_of(conv.out)),
       panels((column_blocks + 1) / 2) {
   const auto places = static_cast<std::size_t>(panels * kPanel);
-  if (b != nullptr) biases.resize(places);
+  if (b != nullptr) biases = AlignedBuffer(panels * kPanel);
   if (g == nullptr) return;
-  scales.resize(places);
+  scales = AlignedBuffer(panels * kPanel);
   norm2.resize(places);
   dot.resize(places);
 }

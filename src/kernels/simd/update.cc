@@ -102,7 +102,7 @@ void SimdBackend::refresh(Weights& weights) {
 void SimdBackend::refresh_product(ProductWeights& w) {
   if (w.b() != nullptr) {
     for (Index column = 0; column < w.shape.columns(); ++column) {
-      w.biases[static_cast<std::size_t>(w.place(column))] = (*w.b())[Array::kValue][column];
+      w.biases.data()[w.place(column)] = (*w.b())[Array::kValue][column];
     }
   }
   if (w.g() == nullptr) return;
@@ -116,7 +116,7 @@ void SimdBackend::refresh_product(ProductWeights& w) {
   });
   for (Index column = 0; column < w.shape.columns(); ++column) {
     const auto at = static_cast<std::size_t>(w.place(column));
-    w.scales[at] = scale_of(w.norm2[at], (*w.g())[Array::kValue][column]);
+    w.scales.data()[at] = scale_of(w.norm2[at], (*w.g())[Array::kValue][column]);
   }
 }
 

@@ -36,9 +36,9 @@ struct ProductWeights : Weights {
   ConvShape shape;
   Index input_blocks, column_blocks, panels;
   // By place; norm2 and dot only under weight norm.
-  std::vector<double> norm2;            // |v|^2
-  std::vector<double> dot;              // dw' . v, of the gradient as it stands
-  std::vector<float> scales, biases;    // empty: 1, 0
+  std::vector<double> norm2;     // |v|^2
+  std::vector<double> dot;       // dw' . v, of the gradient as it stands
+  AlignedBuffer scales, biases;  // empty: 1, 0
 };
 
 // [blocks of rows][blocks of the width][16 rows][16], and a square behind, because products read
