@@ -13,8 +13,6 @@ namespace sluice::model {
 namespace {
 
 using Origins = std::vector<BatchStream::Origin>;
-using testing::kBlocked;
-using testing::kReference;
 
 // Widths that fill neither registers nor panels; several panels and tails in the output.
 ModelConfig wide_config(bool adaptive) {
@@ -30,7 +28,7 @@ ModelConfig wide_config(bool adaptive) {
 
 struct Subject {
   explicit Subject(const ModelConfig& config, Index vocabulary = 1300, int threads = 2,
-                   const std::string& name = kReference)
+                   const std::string& name = testing::kReference)
       : pool(threads),
         backend(testing::make_backend(name, pool)),
         model(config, vocabulary, *backend, {kernels::Array::kValue}) {
@@ -86,7 +84,8 @@ std::vector<std::size_t> first_texts(std::size_t count) {
 
 TEST_CASE("BatchStream: a text has the same bits in a batch of any size", "[model]") {
   const bool adaptive = GENERATE(false, true);
-  const Subject s(wide_config(adaptive));
+  const std::string name = GENERATE(from_range(testing::product_backend_names()));
+  const Subject s(wide_config(adaptive), 1300, 2, name);
   std::map<std::size_t, std::vector<Real>> alone;
   for (std::size_t text = 0; text < 33; ++text) alone[text] = together(s, {text});
   CHECK(alone[0] != alone[1]);
@@ -95,20 +94,24 @@ TEST_CASE("BatchStream: a text has the same bits in a batch of any size", "[mode
     for (const std::size_t text : first_texts(size)) {
       expected.insert(expected.end(), alone[text].begin(), alone[text].end());
     }
-    INFO(size << " texts, adaptive " << adaptive);
+    INFO(name << ", " << size << " texts, adaptive " << adaptive);
     CHECK(together(s, first_texts(size)) == expected);
   }
 }
 
 TEST_CASE("BatchStream: the same bits for any number of threads", "[model]") {
   const ModelConfig config = wide_config(true);
-  const std::vector<Real> one = together(Subject(config, 1300, 1), first_texts(7));
-  CHECK(together(Subject(config, 1300, 2), first_texts(7)) == one);
-  CHECK(together(Subject(config, 1300, 3), first_texts(7)) == one);
+  const std::string name = GENERATE(from_range(testing::product_backend_names()));
+  INFO(name);
+  const std::vector<Real> one = together(Subject(config, 1300, 1, name), first_texts(7));
+  CHECK(together(Subject(config, 1300, 2, name), first_texts(7)) == one);
+  CHECK(together(Subject(config, 1300, 3, name), first_texts(7)) == one);
 }
 
 TEST_CASE("BatchStream: a Stream fed token by token has the same bits", "[model]") {
-  const Subject s(wide_config(true));
+  const std::string name = GENERATE(from_range(testing::product_backend_names()));
+  INFO(name);
+  const Subject s(wide_config(true), 1300, 2, name);
   const std::vector<Real> batch = together(s, {4, 9});
   Stream stream(s.model, 8);
   s.prompt(9, stream);
@@ -121,7 +124,7 @@ TEST_CASE("BatchStream: a Stream fed token by token has the same bits", "[model]
 
 // Also on a backend of another layout: texts join, leave, change places and go on in several.
 TEST_CASE("BatchStream: texts go on from where their origins stood", "[model]") {
-  const std::string name = GENERATE(kReference, kBlocked);
+  const std::string name = GENERATE(from_range(testing::backend_names()));
   const Subject s(testing::full_config(), 11, 2, name);
   // What follows a text, in one pass over its words.
   const auto expected = [&](const std::vector<int>& words) {

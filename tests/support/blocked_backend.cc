@@ -286,6 +286,7 @@ class BlockedBackend : public Backend {
   }
   double squared_norm(const Activations& x) override { return blocked::squared_norm(x); }
   double squared_norm(const Weights& weights) override {
+    if (!weights.has_gradient && !weights.has_bias_gradient) return 0;
     double sum = 0;
     each_number(weights,
                 [&](double gradient, const Slices&, Index, bool) { sum += gradient * gradient; });

@@ -28,8 +28,9 @@ class LayerBench {
   }
 
   // After the layer has declared its parameters, before it is wired.
-  void open(Index out_channels) {
-    store.allocate({kernels::Array::kValue, kernels::Array::kGradient});
+  void open(Index out_channels,
+            kernels::ArraySet arrays = {kernels::Array::kValue, kernels::Array::kGradient}) {
+    store.allocate(arrays);
     head_ = std::make_unique<nn::Product>(
         nn::ParameterScope(head_store_),
         kernels::ConvShape{.in = out_channels, .out = out_channels}, false);

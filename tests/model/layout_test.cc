@@ -1,0 +1,145 @@
+// A network trains alike on every backend, to float's precision; the twin's layout_f64_test.cc asks
+// for more of the two that compute in double.
+#include <catch2/catch.hpp>
+
+#include "tests/support/backends.h"
+#include "tests/support/outcome.h"
+
+namespace sluice::model {
+namespace {
+
+using kernels::Array;
+using testing::block;
+using testing::Outcome;
+
+constexpr Index kVocabulary = 77;
+
+ModelConfig wide(OutputType output) {
+  ModelConfig config =
+      testing::tiny_config(17, {block({{.kernel = 4, .channels = 40}}),
+                                block({{.kernel = 1, .channels = 16},
+                                       {.kernel = 3, .channels = 16, .dilation = 2},
+                                       {.kernel = 1, .channels = 40}}),
+                                block({{.kernel = 2, .channels = 17, .dilation = 3}}, 2)});
+  config.dropout = {.embedding = 0.1, .layer = 0.2, .output = 0.1, .tail = 0.2};
+  config.output.type = output;
+  config.output.cutoffs = {21, 50};
+  config.output.tail_div = 2;
+  return config;
+}
+
+struct Case {
+  const char* name;
+  ModelConfig config;
+  kernels::UpdateKind kind = kernels::UpdateKind::kNag;
+};
+
+std::vector<Case> cases() {
+  std::vector<Case> all = {
+      {"softmax", wide(OutputType::kSoftmax)},
+      {"adaptive", wide(OutputType::kAdaptive), kernels::UpdateKind::kAdamw},
+      {"tied adaptive", wide(OutputType::kAdaptive)},
+      {"projected, no norm", wide(OutputType::kSoftmax), kernels::UpdateKind::kSgd},
+      {"tied, gtu", wide(OutputType::kSoftmax), kernels::UpdateKind::kAdam}};
+  all[2].config.output.tied = true;
+  all[2].config.output.tail_div = 1;
+  all[3].config.norm = Norm::kNone;
+  all[3].config.output.projection = 23;
+  all[4].config.output.tied = true;
+  all[4].config.gate = kernels::Gate::kGtu;
+  return all;
+}
+
+// Three steps of two micro-batches, the second one of another shape.
+Outcome train(const std::string& name, int threads, const Case& c) {
+  ThreadPool pool(threads);
+  const auto backend = testing::make_backend(name, pool);
+  GatedConvLm model(c.config, kVocabulary, *backend, testing::kTrainingArrays);
+  model.initialise(3);
+  nn::ParameterStore& store = model.parameters();
+  testing::stir_parameters(store, 4);
+  const auto state = model.state(3, 15, true), other = model.state(1, 45, true);
+  kernels::UpdateRule rule = {.kind = c.kind,
+                              .lr = 0.05,
+                              .scale = 1.0 / 90,
+                              .momentum = 0.9,
+                              .beta2 = 0.99,
+                              .eps = 0.01,
+                              .matrix_decay = 0.1,
+                              .other_decay = 0.05};
+  Outcome result;
+  for (rule.step = 1; rule.step <= 3; ++rule.step) {
+    const auto step = static_cast<std::uint64_t>(rule.step);
+    for (GatedConvLm::State* part : {state.get(), other.get()}) {
+      const auto [sequences, time, context] = part->map();
+      const testing::TokenBatch batch = testing::token_batch(
+          sequences, time, kVocabulary, 2 * step + (part == other.get() ? 1 : 0), 7);
+      part->set_dropout(7, step, part == other.get() ? 3 : 0);
+      result.add("nats of the batch", model.forward(batch.inputs, batch.targets, *part).nats);
+      result.add("nats", model.nats(*part));
+      model.backward(batch.inputs, *part);
+    }
+    result.add("gradient", store, Array::kGradient);
+    result.add("norm of the gradient", store.squared_gradient_norm());
+    store.update(rule);
+  }
+  for (const Array array : {Array::kValue, Array::kState0}) {
+    result.add("array " + std::to_string(static_cast<int>(array)), store, array);
+  }
+  return result;
+}
+
+// Log-probabilities after windows that carry their context.
+Outcome evaluate(const std::string& name, int threads, const Case& c) {
+  ThreadPool pool(threads);
+  const auto backend = testing::make_backend(name, pool);
+  GatedConvLm model(c.config, kVocabulary, *backend, {Array::kValue});
+  model.initialise(3);
+  testing::stir_parameters(model.parameters(), 4);
+  Outcome result;
+  for (const auto& [sequences, time] : {std::pair<Index, Index>{1, 1}, {3, 1}, {2, 19}}) {
+    const auto state = model.state(sequences, time, false);
+    for (std::uint64_t window = 0; window < 12; ++window) {
+      const auto batch = testing::token_batch(sequences, time, kVocabulary, window);
+      model.forward(batch.inputs, batch.targets, *state);
+      result.add("nats", model.nats(*state));
+      std::vector<Real> log_p(kVocabulary);
+      model.log_probabilities(*state, sequences * time - 1, log_p);
+      result.add("log-probabilities", log_p);
+      state->carry_context(*state);
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("GatedConvLm: training agrees on every backend, its bits on any number of threads",
+          "[model]") {
+  for (const Case& c : cases()) {
+    INFO(c.name);
+    const Outcome expected = train(testing::kReference, 1, c);
+    for (const std::string& name : testing::backend_names()) {
+      INFO(name);
+      const Outcome actual = train(name, 1, c);
+      testing::check_close(actual, expected);
+      CHECK(train(name, 3, c) == actual);
+    }
+  }
+}
+
+TEST_CASE("GatedConvLm: evaluation agrees on every backend, its bits on any number of threads",
+          "[model]") {
+  for (const Case& c : cases()) {
+    INFO(c.name);
+    const Outcome expected = evaluate(testing::kReference, 1, c);
+    for (const std::string& name : testing::backend_names()) {
+      INFO(name);
+      const Outcome actual = evaluate(name, 1, c);
+      testing::check_close(actual, expected);
+      CHECK(evaluate(name, 3, c) == actual);
+    }
+  }
+}
+
+}  // namespace sluice::model
