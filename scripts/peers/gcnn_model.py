@@ -88,7 +88,8 @@ class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
             if rows.numel() == 0:
                 continue
             head_target[rows] = self.shortlist_size + number
-            x = F.dropout(projection(input_.index_select(0, rows)), self.tail_dropout, self.training)
+            x = projection(input_.index_select(0, rows))
+            x = F.dropout(x, self.tail_dropout, self.training)
             loss = loss + F.cross_entropy(words(x), target_[rows] - begin, reduction="sum")
         loss = loss + F.cross_entropy(self.head(input_), head_target, reduction="sum")
         return loss / target_.numel()

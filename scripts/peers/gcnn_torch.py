@@ -21,7 +21,7 @@ import network as networks
 
 def parse_args():
     parser = argparse.ArgumentParser(description="Times the network of a config in PyTorch.")
-    parser.add_argument("config", help="a Sluice config with all sizes, e.g. configs/bench/small.json")
+    parser.add_argument("config", help="with all sizes given, e.g. configs/bench/small.json")
     parser.add_argument("--form", choices=["conv1d", "linear"], default="conv1d")
     parser.add_argument("--what", choices=["train", "eval"], default="train")
     parser.add_argument("--precision", choices=["f32", "bf16"], default="f32",
@@ -122,7 +122,7 @@ def main():
     machine.restart_with_torch()
     machine.restart_with_fast_blas(args.threads)
     import torch  # pylint: disable=import-outside-toplevel
-    blas = machine.require_fast_blas()
+    blas = machine.require_fast_blas(torch.__config__.show())
     result = {"config": args.config, "what": args.what, "form": args.form,
               "precision": args.precision, "threads": args.threads, **measure(torch, args),
               "torch": torch.__version__, "blas": blas}

@@ -6,7 +6,8 @@ import shutil
 import subprocess
 import sys
 
-INSTALL = ("install Debian's python3-torch and libopenblas0-pthread (scripts/install_deps.sh --dev)")
+INSTALL = ("install Debian's python3-torch and libopenblas0-pthread "
+           "(scripts/install_deps.sh --dev)")
 _RESTARTED = "SLUICE_PEERS_RESTARTED"
 # OpenBLAS takes its oldest kernels where it does not know a newer CPU by its number.
 _OLD_KERNELS = {b"Prescott", b"Core2", b"Penryn", b"Dunnington", b"Nehalem", b"Atom", b"generic"}
@@ -92,7 +93,8 @@ def restart_with_fast_blas(threads):
     widest kernels the CPU can run. Both are read when the library loads, hence the restart."""
     if os.environ.get(_RESTARTED):
         return
-    wanted = {_RESTARTED: "1", "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
+    number = str(threads)
+    wanted = {_RESTARTED: "1", "OMP_NUM_THREADS": number, "OPENBLAS_NUM_THREADS": number}
     if "OPENBLAS_CORETYPE" not in os.environ:
         try:
             ctypes.CDLL("libblas.so.3")
@@ -105,12 +107,15 @@ def restart_with_fast_blas(threads):
     os.execv(sys.executable, [sys.executable, *sys.argv])
 
 
-def require_fast_blas():
-    """After PyTorch's import: what BLAS it uses. Exits on the reference BLAS."""
-    paths = blas_in_use()
-    names = [os.path.basename(path) for path in paths]
-    if not any(fast in name for name in names for fast in ("openblas", "mkl", "blis")):
+def require_fast_blas(build):
+    """After PyTorch's import: what BLAS it uses. Exits on the reference BLAS. build:
+    torch.__config__.show(), which tells a BLAS that is linked in."""
+    names = [os.path.basename(path) for path in blas_in_use()]
+    fast = [name for name in names if any(b in name for b in ("openblas", "mkl", "blis"))]
+    if not fast and "BLAS_INFO=mkl" in build:
+        fast = ["MKL"]
+    if not fast:
         sys.exit("error: PyTorch runs on the reference BLAS, which is many times slower "
                  f"({', '.join(names) or 'none found'}); {INSTALL}")
     kernels = openblas_kernels()
-    return names[-1] + (f" ({kernels.decode()} kernels)" if kernels else "")
+    return fast[-1] + (f" ({kernels.decode()} kernels)" if kernels else "")

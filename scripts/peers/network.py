@@ -180,8 +180,9 @@ def parse_network(text, path):
     if not isinstance(root, dict):
         raise ConfigError(f"{path}: not a config (expected a JSON object)")
     read = _Reader(path, root)
-    for key, default in (("model.gate", "glu"), ("optimizer.type", "nag"), ("optimizer.weight_decay", 0),
-                         ("train.accumulate_steps", 1), ("train.ema_decay", 0),
+    for key, default in (("model.gate", "glu"), ("optimizer.type", "nag"),
+                         ("optimizer.weight_decay", 0), ("train.accumulate_steps", 1),
+                         ("train.ema_decay", 0),
                          ("model.output.tied", False), ("model.output.projection", None),
                          ("data.context_tokens", 0)):
         read.require(key, default, default)
@@ -196,7 +197,8 @@ def parse_network(text, path):
         weight_norm=read.require("model.norm", "weight", "weight", "none") == "weight",
         residual_scale=read.number("model.residual_scale", 0.5 ** 0.5, 0, float),
         dropout={site: read.number(f"model.dropout.{site}", rate, 0, float)
-                 for site, rate in (("embedding", 0.1), ("layer", 0.1), ("output", 0.1), ("tail", 0))},
+                 for site, rate in (("embedding", 0.1), ("layer", 0.1), ("output", 0.1),
+                                    ("tail", 0))},
         cutoffs=_read_cutoffs(read, vocabulary, width, tail_div), tail_div=tail_div,
         bias=read.require("model.output.bias", True, True, False),
         batch=read.number("data.batch_size", 32, 1, int),

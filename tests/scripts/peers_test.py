@@ -172,6 +172,13 @@ class Machine(unittest.TestCase):
         for known in (b"Zen", b"Cooperlake", None):
             self.assertIsNone(machine.better_kernels(known, wide))
 
+    def test_a_blas_that_is_linked_in(self):
+        if machine.blas_in_use():
+            self.skipTest("this Python has a BLAS")
+        self.assertEqual(machine.require_fast_blas("..., BLAS_INFO=mkl, ..."), "MKL")
+        with self.assertRaisesRegex(SystemExit, "reference BLAS.*none found"):
+            machine.require_fast_blas("..., BLAS_INFO=generic, ...")
+
     def test_no_python_has_torch(self):
         with self.assertRaisesRegex(SystemExit, "python3-torch .*--dev.*--python"):
             machine.find_python("/bin/false")
@@ -303,6 +310,6 @@ class WithTorch(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1 and not sys.argv[1].startswith("-"):
+    if len(sys.argv) > 1 and os.access(sys.argv[1], os.X_OK):
         SLUICE = os.path.abspath(sys.argv.pop(1))
     unittest.main()
