@@ -1,150 +1,178 @@
-#!/usr/bin/python3
-"""Compares f32 training speed of Sluice with the same network in PyTorch, in the same minutes.
+#!/usr/bin/env python3
+"""Compares the speed of Sluice with that of the same networks in PyTorch, in the same minutes.
 
-Each round runs PyTorch with Conv1d, PyTorch with unfold + Linear, and `sluice train`, one after
-the other, so that a machine that slows down slows all three. Reports the median tokens per second
-of each and the ratio of Sluice to the faster PyTorch form. The text is synthetic: words whose
-frequency falls as 1/rank. Needs Debian's python3-torch and libopenblas0-pthread
-(scripts/install_deps.sh --dev) and a release build.
+Each round runs, one after the other, `sluice bench` and each form of the network in PyTorch, in
+training and in evaluation, so that a machine that slows down slows all of them. Prints a Markdown
+table of medians with lowest and highest, and the ratio of Sluice to the faster PyTorch form. See
+README.md here.
 """
 
 import argparse
+import datetime
+import glob
 import json
 import os
-import random
+import shlex
 import statistics
 import subprocess
 import sys
-import tempfile
+import time
+
+import machine
+import network as networks
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-
-# The network `small` with full softmax.
-VOCAB, CHANNELS, LAYERS, KERNEL, DROPOUT = 10000, 256, 8, 4, 0.1
-BATCH, TOKENS = 20, 70
-LOG_EVERY, ROWS_SKIPPED = 5, 2  # Sluice's first rows hold warm-up
+FORMS = ("conv1d", "linear")
+WHATS = {"train": "training", "eval": "evaluation"}
 
 
-def parse_args():
-    parser = argparse.ArgumentParser(description="Times training in Sluice and in PyTorch.")
+def parse_args(arguments=None):
+    parser = argparse.ArgumentParser(description="Times Sluice and PyTorch in alternation.")
+    parser.add_argument("configs", metavar="CONFIG", nargs="*",
+                        help="Sluice configs with all sizes (default: configs/bench/*.json)")
     parser.add_argument("--sluice", default=os.path.join(ROOT, "build", "release", "sluice"),
                         help="the binary (default: build/release/sluice)")
+    parser.add_argument("--python", help="an interpreter with PyTorch (default: the first that has "
+                                         "it of this one, PATH's and /usr/bin/python3)")
     parser.add_argument("--torch-only", action="store_true", help="leave Sluice out")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=20, help="timed steps of each in a round")
+    parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
+    parser.add_argument("--what", choices=[*WHATS, "both"], default="both")
     parser.add_argument("--threads", type=int, default=2)
-    args = parser.parse_args()
-    if min(args.rounds, args.steps, args.threads) < 1:
-        parser.error("--rounds, --steps and --threads must be at least 1")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=5,
+                        help="timed in one run, about; three steps at least")
+    parser.add_argument("--pause", type=float, default=1, help="seconds between two runs")
+    args = parser.parse_args(arguments)
+    if min(args.rounds, args.threads) < 1 or not args.seconds > 0 or args.pause < 0:
+        parser.error("--rounds and --threads must be at least 1, --seconds above 0, --pause not "
+                     "negative")
+    if not args.configs:
+        args.configs = sorted(glob.glob(os.path.join(ROOT, "configs", "bench", "*.json")))
+        if not args.configs:
+            parser.error("no configs/bench/*.json here: name a CONFIG")
+    try:
+        args.networks = {path: networks.read_network(path) for path in args.configs}
+    except networks.ConfigError as error:
+        parser.exit(2, f"error: {error}\n")
     if not args.torch_only and not os.access(args.sluice, os.X_OK):
         parser.error(f"no binary at {args.sluice}: build it (cmake --preset release && "
                      "cmake --build build/release), or name it by --sluice")
-    args.sluice = os.path.abspath(args.sluice)
+    args.whats = list(WHATS) if args.what == "both" else [args.what]
     return args
 
 
-def run(command, **kwargs):
-    """Standard output of a command that must succeed."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, **kwargs)
+def run_json(command):
+    """The one JSON object that a command prints, which must succeed."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        sys.exit(f"error: {' '.join(command)} failed ({done.returncode}):\n{done.stderr}")
-    return done.stdout
+        sys.exit(f"error: {shlex.join(command)} failed ({done.returncode}):\n"
+                 f"{done.stderr.strip()}")
+    try:
+        return json.loads(done.stdout)
+    except ValueError:
+        sys.exit(f"error: {shlex.join(command)} printed no JSON: {done.stdout[:200]!r}")
 
 
-def time_torch(args, form):
-    """(what ran, tokens per second) of one PyTorch process."""
-    repeats = max(1, args.steps // 5)
-    out = run(["/usr/bin/python3", os.path.join(HERE, "torch_gcnn.py"), "--form", form,
-               f"--threads={args.threads}", f"--vocab={VOCAB}", f"--channels={CHANNELS}",
-               f"--layers={LAYERS}", f"--kernel={KERNEL}", f"--dropout={DROPOUT}",
-               f"--batch={BATCH}", f"--tokens={TOKENS}", "--steps=5", f"--repeats={repeats}"])
-    about, *rows = map(json.loads, out.splitlines())
-    if not any(fast in name for name in about["blas"] for fast in ("openblas", "mkl", "blis")):
-        sys.exit("error: PyTorch runs on the reference BLAS, which is many times slower "
-                 f"({', '.join(about['blas']) or 'none found'}); install libopenblas0-pthread")
-    return about, statistics.median(row["tokens_per_second"] for row in rows)
+def check_same(args, path, result, who):
+    """The figures of one run count only where the run did what was asked."""
+    expected = {"threads": args.threads, "precision": args.precision,
+                "parameters": args.networks[path].parameters()}
+    for key, value in expected.items():
+        if result.get(key) != value:
+            sys.exit(f"error: {path}: {who} ran something else: {key}: expected {value}, "
+                     f"found {result.get(key)}")
 
 
-def write_corpus(folder):
-    """Training and validation text over VOCAB - 2 words (</s> and <unk> make VOCAB); every word
-    occurs, so that the vocabulary has exactly that size."""
-    generator = random.Random(1)
-    words = [f"w{rank}" for rank in range(VOCAB - 2)]
-    weights = [1 / (rank + 1) for rank in range(len(words))]
-    for name, count in (("train.txt", 300000), ("valid.txt", 2000)):
-        drawn = generator.choices(words, weights, k=count)
-        if name == "train.txt":
-            drawn += words
-        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
-            for start in range(0, len(drawn), 20):
-                file.write(" ".join(drawn[start:start + 20]) + "\n")
+def time_sluice(args, path):
+    """Tokens per second of `sluice bench`, by what."""
+    result = run_json([args.sluice, "bench", path, "--json", f"--threads={args.threads}",
+                       f"--seconds={2 * args.seconds}",  # half of it is training
+                       f"--set=train.precision={args.precision}"])
+    check_same(args, path, result, "Sluice")
+    return {what: result[f"{what}_tokens_per_second"] for what in args.whats}
 
 
-def write_config(args, folder):
-    far = 10 ** 9  # steps: beyond the end of the run
-    config = {
-        "data": {"train": ["train.txt"], "valid": ["valid.txt"], "tokens_per_sample": TOKENS,
-                 "batch_size": BATCH, "cache_dir": "cache"},
-        "tokenizer": {"type": "word", "vocab_size": VOCAB},
-        "model": {"embedding_dim": CHANNELS, "norm": "weight",
-                  "blocks": [{"layers": [{"kernel": KERNEL, "channels": CHANNELS}],
-                              "repeat": LAYERS}],
-                  "dropout": {"embedding": DROPOUT, "layer": DROPOUT, "output": DROPOUT},
-                  "output": {"type": "softmax"}},
-        "optimizer": {"type": "nag", "lr": 1.0, "momentum": 0.99, "clip_norm": 0.1},
-        "train": {"max_steps": ROWS_SKIPPED * LOG_EVERY + max(args.steps, LOG_EVERY),
-                  "eval_every": far, "save_every": far, "log_every": LOG_EVERY,
-                  "precision": "f32", "threads": args.threads},
-    }
-    with open(os.path.join(folder, "peer.json"), "w", encoding="utf-8") as file:
-        json.dump(config, file)
+def time_torch(args, path, form, what):
+    """The JSON of one PyTorch process."""
+    result = run_json([args.python, os.path.join(HERE, "gcnn_torch.py"), path, f"--form={form}",
+                       f"--what={what}", f"--precision={args.precision}",
+                       f"--threads={args.threads}", "--steps=1000", f"--seconds={args.seconds}"])
+    check_same(args, path, result, "PyTorch")
+    return result
 
 
-def time_sluice(args, folder, name):
-    """Tokens per second of one run, from its metrics.jsonl."""
-    run([args.sluice, "train", "./peer.json", "--out", name], cwd=folder)
-    with open(os.path.join(folder, name, "metrics.jsonl"), encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
-    rates = [row["tokens_per_second"] for row in rows if row.get("tokens_per_second")]
-    if len(rates) <= ROWS_SKIPPED:
-        sys.exit(f"error: {name}/metrics.jsonl has only {len(rates)} rows with tokens_per_second")
-    return statistics.median(rates[ROWS_SKIPPED:])
+def run_round(args, path, rates, about):
+    """Adds one figure to each list of rates, by (who, what)."""
+    def note(who, what, rate):
+        rates.setdefault((who, what), []).append(rate)
+
+    if not args.torch_only:
+        time.sleep(args.pause)
+        for what, rate in time_sluice(args, path).items():
+            note("Sluice", what, rate)
+    for what in args.whats:
+        for form in FORMS:
+            time.sleep(args.pause)
+            result = time_torch(args, path, form, what)
+            about.update(torch=result["torch"], blas=result["blas"])
+            note(form, what, result["tokens_per_second"])
+
+
+def figure(values):
+    return f"{statistics.median(values):,.0f} ({min(values):,.0f}–{max(values):,.0f})"
+
+
+def ratios(rates, what):
+    """(of the medians, lowest round, highest round), Sluice to the faster form in each."""
+    sluice, forms = rates["Sluice", what], [rates[form, what] for form in FORMS]
+    rounds = [ours / max(theirs) for ours, *theirs in zip(sluice, *forms)]
+    faster = max(statistics.median(values) for values in forms)
+    return statistics.median(sluice) / faster, min(rounds), max(rounds)
+
+
+def table(args, all_rates):
+    """Markdown: a row for each network and what."""
+    who = [*([] if args.torch_only else ["Sluice"]), *FORMS]
+    heads = ["network", "", *("Sluice" if name == "Sluice" else f"PyTorch, {name}" for name in who)]
+    if not args.torch_only:
+        heads.append("ratio")
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for path, rates in all_rates.items():
+        for what in args.whats:
+            cells = [args.networks[path].name, WHATS[what]]
+            cells += [figure(rates[name, what]) for name in who]
+            if not args.torch_only:
+                ratio, low, high = ratios(rates, what)
+                cells.append(f"**{ratio:.2f}** ({low:.2f}–{high:.2f})")
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def main():
     args = parse_args()
-    rates = {"torch conv1d": [], "torch unfold": []}
-    if not args.torch_only:
-        rates["sluice"] = []
-    about = {}
-    with tempfile.TemporaryDirectory(prefix="sluice-peers-") as folder:
-        write_corpus(folder)
-        write_config(args, folder)
-        for number in range(1, args.rounds + 1):
-            for form in ("conv1d", "unfold"):
-                about, rate = time_torch(args, form)
-                rates[f"torch {form}"].append(rate)
-            if not args.torch_only:
-                rates["sluice"].append(time_sluice(args, folder, f"run-{number}"))
-            print(f"round {number}: " + ", ".join(f"{k} {v[-1]:.0f}" for k, v in rates.items()) +
-                  f" tokens/s (load {os.getloadavg()[0]:.1f})", flush=True)
+    args.python = machine.find_python(args.python)
+    about, all_rates, loads = {}, {path: {} for path in args.configs}, []
+    for number in range(1, args.rounds + 1):
+        for path, rates in all_rates.items():
+            run_round(args, path, rates, about)
+            loads.append(os.getloadavg()[0])
+            last = ", ".join(f"{who} {what} {values[-1]:,.0f}"
+                             for (who, what), values in rates.items())
+            print(f"round {number}, {args.networks[path].name}: {last} tokens/s "
+                  f"(load {loads[-1]:.1f})", file=sys.stderr, flush=True)
 
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    print(f"\nPyTorch {about['version']}, BLAS {', '.join(about['blas'])}, {args.threads} threads, "
-          f"{about['parameters']} parameters, batch {BATCH} x {TOKENS}, f32")
-    for name, values in rates.items():
-        print(f"{name:13} {medians[name]:9.0f} tokens/s (median; {min(values):.0f} to "
-              f"{max(values):.0f})")
+    print(table(args, all_rates))
+    print(f"\nTokens/s, {args.precision}, {args.threads} threads: median of {args.rounds} rounds "
+          "(lowest–highest).", end="")
     if not args.torch_only:
-        faster = max(("torch conv1d", "torch unfold"), key=medians.get)
-        by_round = [s / max(c, u) for s, c, u in zip(
-            rates["sluice"], rates["torch conv1d"], rates["torch unfold"])]
-        print(f"ratio to {faster}: {medians['sluice'] / medians[faster]:.2f} "
-              f"(by round {min(by_round):.2f} to {max(by_round):.2f})")
-    if os.getloadavg()[0] > args.threads + 1:
-        print("note: other work is running; it slows PyTorch's spinning threads most, so do not "
-              "quote this ratio")
+        print(" Ratio: Sluice to the faster PyTorch form, of the medians (lowest–highest round).",
+              end="")
+    print(f"\n{machine.cpu_model()}; PyTorch {about['torch']}, {about['blas']}; "
+          f"{datetime.date.today()}: `{shlex.join(['scripts/peers/compare.py', *sys.argv[1:]])}`")
+    if max(loads) > args.threads + 1:
+        print(f"\nNote: other work ran beside (load up to {max(loads):.1f}), which slows PyTorch's "
+              "spinning threads most: do not quote these ratios.")
 
 
 if __name__ == "__main__":
