@@ -4,6 +4,7 @@
 #include <limits>
 #include <numeric>
 
+#include "sluice/kernels/instruction_set.h"
 #include "tests/support/tiny_model.h"
 #include "tests/support/weights_bench.h"
 
@@ -12,8 +13,9 @@ namespace {
 
 // Words with chosen logits: one channel, x = 1, the table holds the logits.
 struct Subject {
-  explicit Subject(const std::vector<Real>& logits)
-      : words(static_cast<Index>(logits.size())),
+  Subject(InstructionSet set, const std::vector<Real>& logits)
+      : backend(make_backend(pool, set)),
+        words(static_cast<Index>(logits.size())),
         table(*backend, TableShape{.rows = words, .width = 1}, true) {
     table.set_values(logits);
     const std::vector<Real> one = {1};
@@ -44,7 +46,7 @@ struct Subject {
   }
 
   ThreadPool pool{1};
-  std::unique_ptr<Backend> backend = make_reference_backend(pool);
+  std::unique_ptr<Backend> backend;
   RowMap map = {.sequences = 1, .time = 1, .context = 0};
   std::unique_ptr<Activations> x = backend->activations(map, 1, Form::kOperand);
   std::unique_ptr<Activations> dx = backend->activations(map, 1, Form::kProduct);
@@ -58,12 +60,14 @@ struct Subject {
 }  // namespace
 
 TEST_CASE("Softmax: logits of +-1e4 give finite, right losses and gradients", "[kernels]") {
+  const auto set = GENERATE(from_range(supported_instruction_sets()));
+  INFO(name_of(set));
   // Over several panels, the extremes in different ones.
   std::vector<Real> logits(1000, 0);
   logits[3] = -1e4F;
   logits[500] = 1e4F;
   logits[999] = 1e4F;
-  Subject s(logits);
+  Subject s(set, logits);
   CHECK(s.nats(500) == Approx(std::log(2.0)).epsilon(1e-6));
   CHECK(s.nats(0) == Approx(1e4 + std::log(2.0)).epsilon(1e-9));
   CHECK(s.nats(3) == Approx(2e4 + std::log(2.0)).epsilon(1e-9));
@@ -75,13 +79,15 @@ TEST_CASE("Softmax: logits of +-1e4 give finite, right losses and gradients", "[
   CHECK(gradient[999] == Approx(0.5).epsilon(1e-6));
   CHECK(std::abs(gradient[0]) < 1e-30F);
   for (const Real all : {-1e4F, 1e4F}) {
-    Subject equal(std::vector<Real>(70, all));
+    Subject equal(set, std::vector<Real>(70, all));
     CHECK(equal.nats(69) == Approx(std::log(70.0)).epsilon(1e-6));
     CHECK(equal.gradient(0)[1] == Approx(1.0 / 70).epsilon(1e-6));
   }
 }
 
 TEST_CASE("Softmax: a target with p near 1 still has an accurate loss and gradient", "[kernels]") {
+  const auto set = GENERATE(from_range(supported_instruction_sets()));
+  INFO(name_of(set));
   // p = 1 / (1 + rest): rest is far below the last place of 1 in float.
   const Real lead = GENERATE(Real(10), Real(20), Real(25));
   const Index words = GENERATE(2, 600);
@@ -89,7 +95,7 @@ TEST_CASE("Softmax: a target with p near 1 still has an accurate loss and gradie
   INFO(lead << " " << words << " " << base);
   std::vector<Real> logits(static_cast<std::size_t>(words), base);
   logits[1] = base + lead;
-  Subject s(logits);
+  Subject s(set, logits);
   const double rest = static_cast<double>(words - 1) * std::exp(-static_cast<double>(lead));
   CHECK(s.nats(1) == Approx(std::log1p(rest)).epsilon(1e-4));
   const std::vector<Real> gradient = s.gradient(1);
@@ -98,9 +104,11 @@ TEST_CASE("Softmax: a target with p near 1 still has an accurate loss and gradie
 }
 
 TEST_CASE("Softmax: probabilities sum to 1 and agree with the loss", "[kernels]") {
+  const auto set = GENERATE(from_range(supported_instruction_sets()));
+  INFO(name_of(set));
   const Index words = GENERATE(1, 7, 256, 257, 1000, 3001);
   INFO(words << " words");
-  Subject s(testing::normal_values(static_cast<std::size_t>(words), 1, 5));
+  Subject s(set, testing::normal_values(static_cast<std::size_t>(words), 1, 5));
   const std::vector<Real> log_p = s.log_probabilities();
   double sum = 0;
   for (const Real value : log_p) sum += std::exp(static_cast<double>(value));
@@ -116,13 +124,15 @@ TEST_CASE("Softmax: probabilities sum to 1 and agree with the loss", "[kernels]"
 
 // The trainer skips a step by its loss: nothing broken may look like a number.
 TEST_CASE("Softmax: a logit that is not finite makes the loss not finite", "[kernels]") {
+  const auto set = GENERATE(from_range(supported_instruction_sets()));
+  INFO(name_of(set));
   const Real broken =
       GENERATE(std::numeric_limits<Real>::quiet_NaN(), std::numeric_limits<Real>::infinity());
   const std::size_t words = GENERATE(3, 40, 600);
   for (std::size_t at = 0; at < words; at += words / 3) {
     std::vector<Real> logits = testing::normal_values(words, 2, 1);
     logits[at] = broken;
-    Subject s(logits);
+    Subject s(set, logits);
     INFO(broken << " at " << at << " of " << words);
     CHECK(!std::isfinite(s.nats(1)));
   }

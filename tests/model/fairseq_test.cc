@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "sluice/formats/safetensors.h"
+#include "sluice/kernels/instruction_set.h"
 #include "sluice/model/gated_conv_lm.h"
 #include "tests/support/source_dir.h"
 #include "tests/support/tiny_model.h"
@@ -93,7 +94,7 @@ void load(const Fixture& fixture, nn::ParameterStore& store) {
 TEST_CASE("GatedConvLm: fairseq's weights give fairseq's log-probabilities", "[model]") {
   const Fixture fixture;
   ThreadPool pool(1);
-  const auto backend = kernels::make_reference_backend(pool);
+  const auto backend = kernels::make_backend(pool);
   GatedConvLm model(fairseq_config(), 1000, *backend, {kernels::Array::kValue});
   load(fixture, model.parameters());
   const std::vector<int> inputs = fixture.integers("expected.input_ids");

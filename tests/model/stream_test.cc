@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "sluice/kernels/instruction_set.h"
 #include "tests/support/compare.h"
 #include "tests/support/tiny_model.h"
 
@@ -26,7 +27,7 @@ struct Subject {
     return {nats.begin(), nats.end()};
   }
   ThreadPool pool{2};
-  std::unique_ptr<kernels::Backend> backend = kernels::make_reference_backend(pool);
+  std::unique_ptr<kernels::Backend> backend = kernels::make_backend(pool);
   GatedConvLm model;
   testing::TokenBatch text = testing::token_batch(1, kLength, kVocabulary, 5);
 };

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sluice/config/config.h"
+#include "sluice/kernels/instruction_set.h"
 #include "tests/config/refusal.h"
 #include "tests/support/tiny_model.h"
 
@@ -38,7 +39,7 @@ OutputConfig adaptive_output(std::vector<Index> cutoffs, Index tail_div = 4) {
 void check_against_store(const Case& test) {
   INFO(test.name);
   ThreadPool pool(1);
-  const auto backend = kernels::make_reference_backend(pool);
+  const auto backend = kernels::make_backend(pool);
   const GatedConvLm network(test.config, kVocabulary, *backend, {});
   const Summary summary = summarise(test.config, kVocabulary);
   CHECK(summary.parameters() == network.parameters().elements());

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <numeric>
 
+#include "sluice/kernels/instruction_set.h"
 #include "tests/support/tiny_model.h"
 
 namespace sluice::nn {
@@ -18,7 +19,7 @@ struct Subject {
   }
   ParameterStore& store() { return model.parameters(); }
   ThreadPool pool{1};
-  std::unique_ptr<kernels::Backend> backend = kernels::make_reference_backend(pool);
+  std::unique_ptr<kernels::Backend> backend = kernels::make_backend(pool);
   model::GatedConvLm model;
 };
 

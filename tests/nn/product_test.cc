@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 
+#include "sluice/kernels/instruction_set.h"
 #include "tests/support/tiny_model.h"
 
 namespace sluice::nn {
@@ -21,7 +22,7 @@ struct Subject {
     return testing::read_parameter(model.parameters(), name, Array::kValue);
   }
   ThreadPool pool{1};
-  std::unique_ptr<kernels::Backend> backend = kernels::make_reference_backend(pool);
+  std::unique_ptr<kernels::Backend> backend = kernels::make_backend(pool);
   model::GatedConvLm model;
 };
 

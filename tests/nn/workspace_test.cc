@@ -4,6 +4,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "sluice/kernels/instruction_set.h"
 #include "src/kernels/reference/reference_backend.h"
 #include "tests/support/tiny_model.h"
 
@@ -22,7 +23,7 @@ TEST_CASE("Workspace: nothing grows or moves after the second batch", "[nn]") {
   const bool training = GENERATE(true, false);
   const int threads = GENERATE(1, 2);
   ThreadPool pool(threads);
-  const auto backend = kernels::make_reference_backend(pool);
+  const auto backend = kernels::make_backend(pool);
   model::ModelConfig config = testing::full_config();
   config.dropout = testing::all_dropout(0.1);
   model::GatedConvLm model(config, 300, *backend, testing::kTrainingArrays);
@@ -58,7 +59,7 @@ TEST_CASE("Workspace: nothing grows or moves after the second batch", "[nn]") {
 
 TEST_CASE("Workspace: batches of other shapes need no memory of their own", "[nn]") {
   ThreadPool pool(1);
-  const auto backend = kernels::make_reference_backend(pool);
+  const auto backend = kernels::make_backend(pool);
   model::GatedConvLm model(testing::full_config(), 300, *backend, testing::kTrainingArrays);
   model.initialise(1);
   const auto state = model.state(3, 50, true);
@@ -83,7 +84,7 @@ TEST_CASE("Workspace: batches of other shapes need no memory of their own", "[nn
 
 TEST_CASE("Workspace: evaluation has no memory for backward", "[nn]") {
   ThreadPool pool(1);
-  const auto backend = kernels::make_reference_backend(pool);
+  const auto backend = kernels::make_backend(pool);
   Workspace evaluation(*backend, {.sequences = 1, .time = 2, .context = 1}, false);
   CHECK(evaluation.saved(3) == nullptr);
   CHECK(evaluation.gradient(3, Workspace::Gradient::kStream, 0) == nullptr);
@@ -93,7 +94,7 @@ TEST_CASE("Workspace: evaluation has no memory for backward", "[nn]") {
 
 TEST_CASE("Workspace: gradients of one width alternate between two arrays", "[nn]") {
   ThreadPool pool(1);
-  const auto backend = kernels::make_reference_backend(pool);
+  const auto backend = kernels::make_backend(pool);
   Workspace workspace(*backend, {.sequences = 1, .time = 2, .context = 1}, true);
   using Gradient = Workspace::Gradient;
   const auto* even = workspace.gradient(3, Gradient::kProduct, 0);

@@ -3,13 +3,14 @@
 #include <memory>
 #include <vector>
 
+#include "sluice/kernels/instruction_set.h"
 #include "tests/support/tiny_model.h"
 
 namespace sluice::testing {
 
 inline constexpr Index kVocabulary = 23;
 
-// A reference backend and a model with stirred parameters on it.
+// A backend (SLUICE_ISA says which) and a model with stirred parameters on it.
 struct ModelBench {
   explicit ModelBench(const model::ModelConfig& config, Index vocabulary = kVocabulary,
                       int threads = 1, kernels::ArraySet arrays = kTrainingArrays)
@@ -18,7 +19,7 @@ struct ModelBench {
     stir_parameters(model.parameters(), 4);
   }
   ThreadPool pool;
-  std::unique_ptr<kernels::Backend> backend = kernels::make_reference_backend(pool);
+  std::unique_ptr<kernels::Backend> backend = kernels::make_backend(pool);
   model::GatedConvLm model;
 };
 

@@ -8,6 +8,7 @@
 
 #include "sluice/config/config.h"
 #include "sluice/config/run_text.h"
+#include "sluice/kernels/instruction_set.h"
 #include "sluice/optim/optimizer.h"
 #include "sluice/train/trainer.h"
 #include "tests/support/temp_dir.h"
@@ -93,7 +94,7 @@ struct TinyRun {
   std::string valid_text = "a dog and a fox\nare quick\n";
 
   ThreadPool pool{1};
-  std::unique_ptr<kernels::Backend> backend = kernels::make_reference_backend(pool);
+  std::unique_ptr<kernels::Backend> backend = kernels::make_backend(pool);
   train::ProgressBar bar{false};
   std::optional<config::RunText> text;
   std::unique_ptr<text::Batcher> batches;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "sluice/eval/draft.h"
+#include "sluice/kernels/instruction_set.h"
 #include "sluice/text/prompt.h"
 #include "tests/support/tiny_model.h"
 
@@ -49,7 +50,7 @@ struct TinyWriter {
   }
 
   ThreadPool pool;
-  std::unique_ptr<kernels::Backend> backend = kernels::make_reference_backend(pool);
+  std::unique_ptr<kernels::Backend> backend = kernels::make_backend(pool);
   std::unique_ptr<text::Tokenizer> tokenizer;
   std::unique_ptr<model::GatedConvLm> network;
   text::Permutation permutation;

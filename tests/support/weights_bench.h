@@ -27,7 +27,7 @@ class WeightsBench {
     weights_ = backend.weights(shape, v_, weight_norm ? &g_ : nullptr, &b_);
   }
 
-  kernels::Weights& weights() { return *weights_; }
+  kernels::Weights& weights() const { return *weights_; }
   Real* g(kernels::Array array) const { return g_[array]; }
   Real* b(kernels::Array array) const { return b_[array]; }
 

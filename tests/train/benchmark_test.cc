@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "sluice/kernels/backend.h"
+#include "sluice/kernels/instruction_set.h"
 #include "sluice/model/gated_conv_lm.h"
 #include "tests/support/tiny_model.h"
 
@@ -89,7 +89,7 @@ TEST_CASE("run_benchmark: measures everything, three times at least", "[train]")
     setup.accumulate_steps = accumulate;
     setup.ema_decay = accumulate == 2 ? 0.9 : 0;
     ThreadPool pool(2);
-    const auto backend = kernels::make_reference_backend(pool);
+    const auto backend = kernels::make_backend(pool);
     std::vector<std::string> stages;
     double before = 0;
     const BenchmarkResult result =

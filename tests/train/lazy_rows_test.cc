@@ -1,6 +1,7 @@
 // Rows of the embedding that are stepped late leave no trace in a run.
 #include <catch2/catch.hpp>
 
+#include "sluice/kernels/instruction_set.h"
 #include "sluice/train/trainer.h"
 #include "tests/support/tiny_model.h"
 #include "tests/support/tiny_run.h"
@@ -30,7 +31,7 @@ struct Case {
 };
 
 void prepare(TinyRun& run, kernels::RowUpdates updates, const Case& c) {
-  run.backend = kernels::make_reference_backend(run.pool, updates);
+  run.backend = kernels::make_backend(run.pool, kernels::chosen_instruction_set(), updates);
   run.train_text = rare_words();
   run.config.tokenizer.type = text::TokenizerType::kWord;
   run.config.optimizer.momentum = 0.9;
