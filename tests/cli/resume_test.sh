@@ -148,14 +148,16 @@ done
 echo "$interruptions interruptions in $chains chains"
 
 # --- Every optimiser and schedule, averages and accumulation, through chains of --stop-after.
-# variant NAME SETTING...: a chain of short processes, each an eighth of the run or less, against a
+# variant NAME SETTING...: a chain of short processes, each a sixth of the run or less, against a
 # run in one go.
 stops=0
 variant() {
-  local name=$1 arguments=(--max-steps 140) stops_before=$stops longest=$((milliseconds / 20 + 1))
+  local name=$1 arguments=(--max-steps 140) stops_before=$stops begin longest
   shift
   for setting in "$@"; do arguments+=(--set "$setting"); done
+  begin=$(date +%s%N)
   succeeds train adamw.json "${arguments[@]}" --out whole-$name
+  longest=$((($(date +%s%N) - begin) / 8000000 + 1))
   run "$sluice" train adamw.json "${arguments[@]}" --out parts-$name --stop-after 0.00001
   for _ in $(seq 40); do
     [ $code = 75 ] || break
