@@ -124,8 +124,9 @@ struct ThreadPool::State {
     set_float_mode(float_mode() | kFlushToZero);
     for (std::uint64_t seen = 0;;) {
       wait_for_job(seen);
-      if (stop.load()) return;
+      // In this order: stop is set before the last generation, which nobody follows with another.
       seen = generation_of(word.load());
+      if (stop.load()) return;
       if (!join()) continue;
       claim(worker);
       leave();

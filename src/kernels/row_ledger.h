@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -31,6 +32,10 @@ class RowLedger {
   // Rows, and how many of them are work enough for a thread.
   explicit RowLedger(const Chunks& rows);
 
+  bool has_gradients(Index begin, Index end) const {
+    return std::find(touched_.begin() + begin, touched_.begin() + end, std::uint8_t{0}) ==
+           touched_.begin() + end;
+  }
   bool has_gradient(Index row) const { return touched_[static_cast<std::size_t>(row)] != 0; }
   // Makes the gradients of rows [begin, end) ready to be added to; false: nobody wrote them, they
   // may be set. `clear` sets one row's gradient to zero.

@@ -127,8 +127,8 @@ TEST_CASE("simd: updates are those of their formulas", "[kernels]") {
       const UpdateRule rule = rule_of(kind);
       const Arrays before(1);
       Arrays after = before;
-      kernels->update(rule, decay, after.run(options), kSize,
-                      options.share ? after.share.data() : nullptr);
+      kernels->update(PreparedStep(rule), decay, after.run(options), kSize,
+                      options.share ? after.share.data() : nullptr, 1, kSize);
       const bool adam = kind == UpdateKind::kAdam || kind == UpdateKind::kAdamw;
       Index wrong = 0;
       const auto compare = [&](float got, double exact, double size) {
@@ -159,9 +159,9 @@ TEST_CASE("simd: a number's step does not depend on where in a run it stands", "
       const UpdateRule rule = rule_of(kind);
       Arrays whole(2);
       Arrays alone = whole;
-      kernels->update(rule, 0.125, whole.run(options), kSize, nullptr);
+      kernels->update(PreparedStep(rule), 0.125, whole.run(options), kSize, nullptr, 1, kSize);
       for (Index i = 0; i < kSize; ++i) {
-        kernels->update(rule, 0.125, alone.run(options, i), 1, nullptr);
+        kernels->update(PreparedStep(rule), 0.125, alone.run(options, i), 1, nullptr, 1, 1);
       }
       INFO("kind " << static_cast<int>(kind) << ", set " << static_cast<int>(kernels->set));
       CHECK(alone == whole);
@@ -175,8 +175,9 @@ TEST_CASE("simd: no gradient is a gradient of zeros, to the bit", "[kernels]") {
       Arrays none(3);
       none.gradient.fill(0);
       Arrays zeros = none;
-      kernels->update(rule_of(kind), 0.125, none.run({.gradient = false}), kSize, nullptr);
-      kernels->update(rule_of(kind), 0.125, zeros.run({}), kSize, nullptr);
+      kernels->update(PreparedStep(rule_of(kind)), 0.125, none.run({.gradient = false}), kSize,
+                      nullptr, 1, kSize);
+      kernels->update(PreparedStep(rule_of(kind)), 0.125, zeros.run({}), kSize, nullptr, 1, kSize);
       INFO("kind " << static_cast<int>(kind) << ", set " << static_cast<int>(kernels->set));
       CHECK(none == zeros);
     }
@@ -191,8 +192,8 @@ TEST_CASE("simd: without gradient, momentum and decay, sgd and nag change no bit
       before.state0.fill(0);
       before.average = before.value;
       Arrays after = before;
-      kernels->update(rule_of(kind), 0, after.run({.gradient = false, .average = true}), kSize,
-                      nullptr);
+      kernels->update(PreparedStep(rule_of(kind)), 0,
+                      after.run({.gradient = false, .average = true}), kSize, nullptr, 1, kSize);
       INFO("kind " << static_cast<int>(kind) << ", set " << static_cast<int>(kernels->set));
       CHECK(after == before);
     }
@@ -205,7 +206,7 @@ TEST_CASE("simd: a gradient that is not a number is not lost", "[kernels]") {
       Arrays arrays(5);
       const std::size_t last = kSize - 1;
       arrays.gradient[3] = arrays.gradient[last] = std::nanf("");
-      kernels->update(rule_of(kind), 0.125, arrays.run({}), kSize, nullptr);
+      kernels->update(PreparedStep(rule_of(kind)), 0.125, arrays.run({}), kSize, nullptr, 1, kSize);
       for (std::size_t i = 0; i < kSize; ++i) {
         CHECK(std::isnan(arrays.value[i]) == (i == 3 || i == last));
       }

@@ -3,6 +3,7 @@
 
 #include "gates.h"
 #include "reference_backend.h"
+#include "src/kernels/written.h"
 
 namespace sluice::kernels::reference {
 namespace {
@@ -123,20 +124,9 @@ void RowJunction::gate_backward(Index row, const Real* d, Real* bias_sum) const 
   }
 }
 
-void RowJunction::finish_forward() const {
-  for (Activations* out : {junction_.stream, junction_.plain, junction_.dropped, junction_.saved}) {
-    if (out != nullptr) out->written = true;
-  }
-}
+void RowJunction::finish_forward() const { mark_forward(junction_); }
 
-void RowJunction::finish_backward() const {
-  for (Activations* used : {junction_.dy, junction_.ddropped}) {
-    if (used != nullptr) used->written = false;
-  }
-  for (Activations* made : {junction_.dresidual, junction_.dz}) {
-    if (made != nullptr) made->written = true;
-  }
-}
+void RowJunction::finish_backward() const { mark_backward(junction_); }
 
 void ReferenceBackend::backward_rows(Junction& below, Into into, const RowActivations& from,
                                      const RowProduct& product) {

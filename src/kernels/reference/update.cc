@@ -17,13 +17,6 @@ double sum_of_squares(const Real* values, Index size) {
   return total;
 }
 
-// What |dL/dv|^2 has less than |dw'|^2.
-double radial_part(std::span<const double> dot, std::span<const double> norm2) {
-  double sum = 0;
-  for (std::size_t i = 0; i < dot.size(); ++i) sum += dot[i] * dot[i] / norm2[i];
-  return sum;
-}
-
 void set_scale(const Slices& g, std::size_t at, double norm2, std::vector<double>& norms,
                std::vector<Real>& scale) {
   norms[at] = std::max(norm2, 1e-30);

@@ -113,6 +113,7 @@ void SimdBackend::conv_backward_weights(const Activations& x, const Activations&
   auto& w = static_cast<ProductWeights&>(weights);
   const BlockedActivations &in = blocked(x), &dout = blocked(dz);
   assert(dout.channels() == w.shape.columns() && in.channels() == w.shape.in);
+  assert(in.span() == dout.span() && in.span() > 0);
   assert(dout.paired == w.shape.paired);
   const Index taps = w.shape.taps;
   const GradientGrid grid(w.panels, w.input_blocks);

@@ -79,6 +79,13 @@ struct Run {
   float *value, *gradient, *state0, *state1, *average;
 };
 
+// A step of an optimiser, with what takes long to work out: adam's 1 - beta^t.
+struct PreparedStep {
+  explicit PreparedStep(const UpdateRule& step);
+  UpdateRule rule;
+  double moment_correction = 1, square_correction = 1;
+};
+
 // Sums over the rows of a tile that backward adds to; [blocks, 16], null: not wanted.
 struct BiasSums {
   float* producer = nullptr;
@@ -120,10 +127,11 @@ struct Kernels {
   double (*exponential_sum)(const float* values, Index size, float max);
   void (*subtract)(float* values, Index size, float max, float log_sum);
 
-  // kernels/update.h on `size` numbers; gradient null: zeros. `share` (null: none), period 16: what
-  // times the value is taken off the gradient first (weight norm).
-  void (*update)(const UpdateRule& rule, double decay, const Run& run, Index size,
-                 const float* share);
+  // kernels/update.h on `parts` runs of `size` numbers, `pitch` apart; gradient null: zeros.
+  // `share` (null: none), period 16: what times the value is taken off the gradient first (weight
+  // norm).
+  void (*update)(const PreparedStep& step, double decay, const Run& run, Index size,
+                 const float* share, Index parts, Index pitch);
   double (*sum_of_squares)(const float* values, Index size);
   // Adds to sums[16] the products of a and b, by position within a block of 16.
   void (*add_dots)(const float* a, const float* b, Index size, double* sums);

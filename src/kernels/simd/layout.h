@@ -35,6 +35,10 @@ class BlockedActivations : public Activations {
     return selection() != nullptr ? tokens() : map().sequences * pitch() - map().context;
   }
   Index blocks() const { return blocks_; }
+  // Those that hold something; the rest is room for the padding of a paired product.
+  Index used_blocks() const {
+    return paired ? 2 * blocks_of(channels() / 2) : blocks_of(channels());
+  }
   // Row r is token token_of()[r]; -1: context.
   const std::vector<std::int32_t>& token_of() const;
   // The rows of all tokens, cut into tiles that begin and end with one.

@@ -4,6 +4,7 @@
 #include <cassert>
 
 #include "src/kernels/chunks.h"
+#include "src/kernels/written.h"
 
 namespace sluice::kernels::simd {
 namespace {
@@ -88,9 +89,7 @@ void ResolvedJunction::backward(const Kernels& kernels, Index panel, const Tile&
 }
 
 void ResolvedJunction::finish_forward() const {
-  for (Activations* out : {junction_.stream, junction_.plain, junction_.dropped, junction_.saved}) {
-    if (out != nullptr) out->written = true;
-  }
+  mark_forward(junction_);
   if (junction_.saved != nullptr) blocked(*junction_.saved).paired = is_paired(junction_.gate);
   for (Activations* out : {junction_.stream, junction_.plain, junction_.dropped}) {
     if (out != nullptr) blocked(*out).paired = false;
@@ -98,12 +97,7 @@ void ResolvedJunction::finish_forward() const {
 }
 
 void ResolvedJunction::finish_backward() const {
-  for (Activations* used : {junction_.dy, junction_.ddropped}) {
-    if (used != nullptr) used->written = false;
-  }
-  for (Activations* made : {junction_.dresidual, junction_.dz}) {
-    if (made != nullptr) made->written = true;
-  }
+  mark_backward(junction_);
   if (junction_.dz != nullptr) blocked(*junction_.dz).paired = is_paired(junction_.gate);
   if (junction_.dresidual != nullptr) blocked(*junction_.dresidual).paired = false;
 }

@@ -14,6 +14,9 @@ namespace sluice::kernels::simd {
 class ResolvedJunction {
  public:
   explicit ResolvedJunction(const Junction& junction);
+  // Its view points into it.
+  ResolvedJunction(const ResolvedJunction&) = delete;
+  ResolvedJunction& operator=(const ResolvedJunction&) = delete;
   // A panel of the producer's columns. Of a paired gate it is one block of channels, else two.
   void forward(const Kernels& kernels, Index panel, const Tile& tile, const float* z) const;
   // A panel of channels: the last reader's gradient.

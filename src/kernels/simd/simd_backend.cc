@@ -97,7 +97,7 @@ TableWeights::TableWeights(const TableShape& table, const Slices& v, const Slice
     : Weights(v, g, b),
       shape(table),
       width_blocks(blocks_of(table.width)),
-      ledger({table.rows, row_runs(table.rows, table.width).size}) {
+      ledger(row_chunks(table)) {
   if (g == nullptr) return;
   norm2.resize(static_cast<std::size_t>(table.rows));
   dot.resize(norm2.size());
@@ -161,6 +161,7 @@ void SimdBackend::load(Activations& to, std::span<const Real> logical) {
   for (Index row = 0; row < x.span(); ++row) {
     const Index at = token[static_cast<std::size_t>(row)];
     if (at < 0) continue;
+    for (Index block = 0; block < x.blocks(); ++block) std::fill_n(x.at(block, row), kBlock, 0.0F);
     for (Index c = 0; c < x.channels(); ++c) {
       x.value(row, c) = logical[static_cast<std::size_t>(at * x.channels() + c)];
     }
@@ -316,8 +317,8 @@ GateStatistics SimdBackend::gate_statistics(const Junction& junction) {
 double SimdBackend::squared_norm(const Activations& x) {
   const BlockedActivations& rows = blocked(x);
   const std::vector<std::int32_t>& token_of = rows.token_of();
-  std::vector<double> parts(static_cast<std::size_t>(rows.blocks()));
-  pool_.run(rows.blocks(), [&](Index block, int) {
+  std::vector<double> parts(static_cast<std::size_t>(rows.used_blocks()));
+  pool_.run(rows.used_blocks(), [&](Index block, int) {
     for (Index row = 0; row < rows.span(); ++row) {
       if (token_of[static_cast<std::size_t>(row)] < 0) continue;
       parts[static_cast<std::size_t>(block)] +=

@@ -84,7 +84,7 @@ class SimdBackend : public Backend {
   // Memory of an operation, kept for the next; what stood there is lost.
   static float* grown(AlignedBuffer& buffer, Index size);
   float* shared_memory(Index size) { return grown(shared_, size); }
-  // One part per worker; reserved before a job, because chunks must not throw.
+  // One part per worker; reserved before a job, so that chunks need not ask for memory.
   void reserve_workers(Index size);
   float* worker_memory(int worker) { return workers_[static_cast<std::size_t>(worker)].data(); }
 

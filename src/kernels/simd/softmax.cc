@@ -125,6 +125,7 @@ void finish_logit_gradient(const Kernels& kernels, const BlockTape& tape, const 
     float* block = tape.block(group.first_block + i);
     float sums[kBlock] = {};
     kernels.add_columns(block, rows, sums);
+    float scale[kBlock] = {};
     for (Index lane = 0; lane < kBlock; ++lane) {
       const Index row = (group.first_square + i) * kBlock + lane;
       if (row < group.begin() || row >= group.end()) continue;
@@ -132,9 +133,11 @@ void finish_logit_gradient(const Kernels& kernels, const BlockTape& tape, const 
         float& db = (*w.b())[Array::kGradient][row];
         db = (w.has_bias_gradient ? db : 0) + sums[lane];
       }
-      if (w.g() == nullptr) continue;
-      for (Index r = 0; r < rows; ++r)
-        block[r * kBlock + lane] *= w.scale[static_cast<std::size_t>(row)];
+      if (w.g() != nullptr) scale[lane] = w.scale[static_cast<std::size_t>(row)];
+    }
+    if (w.g() == nullptr) continue;
+    for (Index r = 0; r < rows; ++r) {
+      for (Index lane = 0; lane < kBlock; ++lane) block[r * kBlock + lane] *= scale[lane];
     }
   }
 }
@@ -187,15 +190,15 @@ void word_gradient(const Kernels& kernels, const BlockTape& tape, const WordGrou
 }
 
 // dw' . v and the gain's gradient, as of products in weights.h.
-void gain_gradient(const WordGroup& group) {
+void gain_gradient(const Kernels& kernels, const WordGroup& group) {
   TableWeights& w = *group.table;
   for (Index row = group.begin(); row < group.end(); ++row) {
-    double dot = 0;
-    for (Index k = 0; k < w.shape.width; ++k) {
-      const Index at = w.element(row, k);
-      dot += static_cast<double>(w.v()[Array::kGradient][at]) *
-             static_cast<double>(w.v()[Array::kValue][at]);
+    double sums[kBlock] = {}, dot = 0;
+    for (Index block = 0; block < w.width_blocks; ++block) {
+      const Index at = w.element(row, block * kBlock);
+      kernels.add_dots(w.v()[Array::kGradient] + at, w.v()[Array::kValue] + at, kBlock, sums);
     }
+    for (const double sum : sums) dot += sum;
     w.dot[static_cast<std::size_t>(row)] = dot;
     const double gain = static_cast<double>(floored((*w.g())[Array::kValue][row]));
     (*w.g())[Array::kGradient][row] = static_cast<float>(dot / gain);
@@ -213,6 +216,10 @@ void SimdBackend::softmax_forward(const Activations& x, std::span<const TableRow
   assert(static_cast<Index>(targets.size()) == in.tokens() && nats.size() == targets.size());
   catch_up_words(words);
   const std::vector<WordGroup> groups = word_groups(words, kMostSquares);
+  assert(in.channels() == groups.front().table->shape.width);
+  assert(std::all_of(targets.begin(), targets.end(), [&](int target) {
+    return target < groups.back().first_word + groups.back().words();
+  }));
   BlockTape local;
   BlockTape& tape = keep != nullptr ? static_cast<BlockTape&>(*keep) : local;
   tape.resize(in.span(), groups, keep != nullptr);
@@ -249,12 +256,15 @@ void SimdBackend::softmax_forward(const Activations& x, std::span<const TableRow
           tape.pitch);
     }
   });
-  for (Index row = 0; row < in.span(); ++row) {
-    if (token_of[static_cast<std::size_t>(row)] < 0) continue;
-    const auto token = static_cast<std::size_t>(token_of[static_cast<std::size_t>(row)]);
-    tape.sums.merge(row, group_sum);
-    nats[token] = targets[token] < 0 ? 0 : -tape.sums.target_log_probability(row);
-  }
+  const Chunks rows = {in.span(), 64};
+  pool_.run(rows.count(), [&](Index chunk, int) {
+    for (Index row = rows.begin(chunk); row < rows.end(chunk); ++row) {
+      if (token_of[static_cast<std::size_t>(row)] < 0) continue;
+      const auto token = static_cast<std::size_t>(token_of[static_cast<std::size_t>(row)]);
+      tape.sums.merge(row, group_sum);
+      nats[token] = targets[token] < 0 ? 0 : -tape.sums.target_log_probability(row);
+    }
+  });
 }
 
 void SimdBackend::softmax_backward(SoftmaxTape& keep, const Activations& x,
@@ -273,13 +283,14 @@ void SimdBackend::softmax_backward(SoftmaxTape& keep, const Activations& x,
     });
     w.has_gradient = true;
   }
-  in.tiles();
+  assert(in.span() > 0);  // else nobody would write the gradient
+  in.token_of();          // laid out here, not by several threads at once
   pool_.run(static_cast<Index>(groups.size()), [&](Index chunk, int) {
     const auto i = static_cast<std::size_t>(chunk);
     logit_gradient(kernels_, tape, i, groups[i], in, targets);
     finish_logit_gradient(kernels_, tape, groups[i], in.span());
     word_gradient(kernels_, tape, groups[i], in, adds[i] != 0);
-    if (groups[i].table->g() != nullptr) gain_gradient(groups[i]);
+    if (groups[i].table->g() != nullptr) gain_gradient(kernels_, groups[i]);
   });
   for (const TableRows& part : words) part.table->has_bias_gradient = part.table->b() != nullptr;
   backward_data(tape, in, groups, below, into);

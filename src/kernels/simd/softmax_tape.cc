@@ -18,6 +18,7 @@ std::vector<WordGroup> word_groups(std::span<const TableRows> words, Index most)
   for (const TableRows& part : words) {
     auto& table = static_cast<TableWeights&>(*part.table);
     assert(part.begin >= 0 && part.end <= table.shape.rows && !table.stale);
+    assert(table.shape.width == static_cast<TableWeights&>(*words.front().table).shape.width);
     const Chunks squares = {count_of(part), size};
     for (Index i = 0; i < squares.count(); ++i) {
       groups.push_back({.table = &table,
@@ -40,10 +41,10 @@ void BlockTape::resize(Index rows, std::span<const WordGroup> groups, bool keep)
   pitch = (rows + kMostRows) * kBlock;
   const Index size = (groups.back().first_block + 2 * groups.back().panels()) * pitch;
   if (exponentials.size() >= size) return;
-  require_memory(static_cast<double>(size) * sizeof(float), "the softmax of a batch");
   // A tail has other rows in every batch: room to grow spares most of the next ones.
   const Index grown = exponentials.size() == 0 ? size : size + size / 4;
   exponentials = AlignedBuffer();
+  require_memory(static_cast<double>(grown) * sizeof(float), "the softmax of a batch");
   exponentials = AlignedBuffer(grown);
 }
 

@@ -30,7 +30,8 @@ struct WordGroup {
   }
 };
 
-// A function of the shapes alone: about 16 groups of at most `most` squares.
+// A function of the shapes alone: about 16 groups, more where one would have more than `most`
+// squares, fewer below 512 words.
 std::vector<WordGroup> word_groups(std::span<const TableRows> words, Index most);
 
 // exp(z - the group's maximum) of every row, in blocks of 16 words: [blocks][rows][16], laid out

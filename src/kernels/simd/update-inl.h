@@ -50,19 +50,18 @@ struct MomentumStep {
 
 // l2: the decay that is added to the gradient; decay: the one that shrinks the value.
 struct AdamStep {
-  AdamStep(const UpdateRule& rule, double decay, double l2_decay)
+  AdamStep(const PreparedStep& step, double decay, double l2_decay)
+      : AdamStep(step, step.rule, decay, l2_decay) {}
+  AdamStep(const PreparedStep& step, const UpdateRule& rule, double decay, double l2_decay)
       : beta1(Everywhere(rule.momentum)),
         rest1(Everywhere(1 - rule.momentum)),
         beta2(Everywhere(rule.beta2)),
         rest2(Everywhere(1 - rule.beta2)),
-        step_size(Everywhere(rule.lr / Correction(rule.momentum, rule))),
-        root(Everywhere(1 / std::sqrt(Correction(rule.beta2, rule)))),
+        step_size(Everywhere(rule.lr / step.moment_correction)),
+        root(Everywhere(1 / std::sqrt(step.square_correction))),
         eps(Everywhere(rule.eps)),
         l2(Everywhere(l2_decay)),
         shrink(Everywhere(1 - rule.lr * decay)) {}
-  static double Correction(double beta, const UpdateRule& rule) {
-    return 1 - std::pow(beta, static_cast<double>(rule.step));
-  }
   HWY_INLINE void operator()(UpdateVector gradient, Parameters& p) const {
     gradient = hn::MulAdd(l2, p.value, gradient);
     p.state0 = hn::MulAdd(beta1, p.state0, hn::Mul(rest1, gradient));
@@ -113,29 +112,36 @@ HWY_INLINE void StepTail(const Step& step, UpdateVector scale, UpdateVector aver
   }
 }
 
+// `parts` runs of `size` numbers, `pitch` apart.
 template <class Step>
-HWY_NOINLINE void StepRun(const Step& step, const UpdateRule& rule, Run run, Index size,
-                          const float* share) {
+HWY_NOINLINE void StepRuns(const Step& step, const UpdateRule& rule, const Run& run, Index size,
+                           const float* share, Index parts, Index pitch) {
   const UpdateVector scale = Everywhere(rule.scale), average = Everywhere(rule.average);
-  const auto columns = [&](Index at) { return share == nullptr ? nullptr : share + at % kBlock; };
-  Index at = 0;
-  for (; at + kUpdateLanes <= size; at += kUpdateLanes) {
-    StepVector(step, scale, average, run, at, columns(at));
+  for (Index first = 0; first < parts * pitch; first += pitch) {
+    const Index end = first + size;
+    const auto columns = [&](Index at) {
+      return share == nullptr ? nullptr : share + (at - first) % kBlock;
+    };
+    Index at = first;
+    for (; at + kUpdateLanes <= end; at += kUpdateLanes) {
+      StepVector(step, scale, average, run, at, columns(at));
+    }
+    if (at < end) StepTail(step, scale, average, run, at, end - at, columns(at));
   }
-  if (at < size) StepTail(step, scale, average, run, at, size - at, columns(at));
 }
 
-inline void Update(const UpdateRule& rule, double decay, const Run& run, Index size,
-                   const float* share) {
+inline void Update(const PreparedStep& step, double decay, const Run& run, Index size,
+                   const float* share, Index parts, Index pitch) {
+  const UpdateRule& rule = step.rule;
   switch (rule.kind) {
     case UpdateKind::kSgd:
-      return StepRun(MomentumStep<false>(rule, decay), rule, run, size, share);
+      return StepRuns(MomentumStep<false>(rule, decay), rule, run, size, share, parts, pitch);
     case UpdateKind::kNag:
-      return StepRun(MomentumStep<true>(rule, decay), rule, run, size, share);
+      return StepRuns(MomentumStep<true>(rule, decay), rule, run, size, share, parts, pitch);
     case UpdateKind::kAdam:
-      return StepRun(AdamStep(rule, 0, decay), rule, run, size, share);
+      return StepRuns(AdamStep(step, 0, decay), rule, run, size, share, parts, pitch);
     case UpdateKind::kAdamw:
-      return StepRun(AdamStep(rule, decay, 0), rule, run, size, share);
+      return StepRuns(AdamStep(step, decay, 0), rule, run, size, share, parts, pitch);
   }
 }
 
@@ -163,11 +169,13 @@ HWY_INLINE void AddShortDots(const float* a, const float* b, Index pairs, double
 inline void AddDots(const float* a, const float* b, Index size, double* sums) {
   constexpr Index kPairs = 8, kRun = kPairs * 2 * kBlock;
   for (; size >= kRun; size -= kRun, a += kRun, b += kRun) AddShortDots(a, b, kPairs, sums);
-  if (size == 0) return;
-  float rest_a[kRun] = {}, rest_b[kRun] = {};
-  std::copy_n(a, size, rest_a);
-  std::copy_n(b, size, rest_b);
-  AddShortDots(rest_a, rest_b, kPairs, sums);
+  const Index pairs = size / (2 * kBlock), done = pairs * 2 * kBlock;
+  if (pairs > 0) AddShortDots(a, b, pairs, sums);
+  if (done == size) return;
+  float rest_a[2 * kBlock] = {}, rest_b[2 * kBlock] = {};
+  std::copy_n(a + done, size - done, rest_a);
+  std::copy_n(b + done, size - done, rest_b);
+  AddShortDots(rest_a, rest_b, 1, sums);
 }
 
 inline double SumOfSquares(const float* values, Index size) {

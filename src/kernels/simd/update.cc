@@ -22,17 +22,8 @@ Run run_of(const Slices& slices, Index begin) {
           .average = at(Array::kAverage)};
 }
 
-// What |dL/dv|^2 has less than |dw'|^2.
-double radial_part(std::span<const double> dot, std::span<const double> norm2) {
-  double sum = 0;
-  for (std::size_t i = 0; i < dot.size(); ++i) {
-    if (norm2[i] > 0) sum += dot[i] * dot[i] / norm2[i];
-  }
-  return sum;
-}
-
-// s = g / |v|; squared norms are floored, so that a column of zeros has a scale.
-float scale_of(double& norm2, float gain) {
+// Floors a squared norm, so that a column of zeros has a scale, and returns it: s = g / |v|.
+float floor_and_scale(double& norm2, float gain) {
   norm2 = std::max(norm2, 1e-30);
   return static_cast<float>(static_cast<double>(floored(gain)) / std::sqrt(norm2));
 }
@@ -43,23 +34,27 @@ class TableStepper : public RowStepper {
   TableStepper(const TableWeights& w, const Kernels& kernels) : w_(w), kernels_(kernels) {}
 
   void step(const UpdateRule& rule, Index begin, Index end, bool with_gradient) const override {
-    const double decay = w_.g() == nullptr ? rule.matrix_decay : rule.other_decay;
+    const PreparedStep prepared(rule);
+    const bool normed = w_.g() != nullptr;
+    const double decay = normed ? rule.other_decay : rule.matrix_decay;
+    const auto run_at = [&](Index row) {
+      Run run = run_of(w_.v(), w_.element(row, 0));
+      if (!with_gradient) run.gradient = nullptr;
+      return run;
+    };
     for (Index row = begin; row < end;) {
-      if (row % kBlock == 0 && row + kBlock <= end && w_.g() == nullptr) {
-        one_run(rule, decay, w_.element(row, 0), w_.row_size(), with_gradient, nullptr);
+      if (row % kBlock == 0 && row + kBlock <= end && !normed) {
+        kernels_.update(prepared, decay, run_at(row), w_.row_size(), nullptr, 1, w_.row_size());
         row += kBlock;
         continue;
       }
       float share[kBlock];
-      const bool normed = with_gradient && w_.g() != nullptr;
       if (normed) {
         const auto at = static_cast<std::size_t>(row);
         std::fill_n(share, kBlock, static_cast<float>(w_.dot[at] / w_.norm2[at]));
       }
-      for (Index block = 0; block < w_.width_blocks; ++block) {
-        one_run(rule, decay, w_.element(row, block * kBlock), kBlock, with_gradient,
-                normed ? share : nullptr);
-      }
+      kernels_.update(prepared, decay, run_at(row), kBlock,
+                      normed && with_gradient ? share : nullptr, w_.width_blocks, kSquare);
       ++row;
     }
   }
@@ -77,18 +72,18 @@ class TableStepper : public RowStepper {
   }
 
  private:
-  void one_run(const UpdateRule& rule, double decay, Index begin, Index size, bool with_gradient,
-               const float* share) const {
-    Run run = run_of(w_.v(), begin);
-    if (!with_gradient) run.gradient = nullptr;
-    kernels_.update(rule, decay, run, size, share);
-  }
-
   const TableWeights& w_;
   const Kernels& kernels_;
 };
 
 }  // namespace
+
+PreparedStep::PreparedStep(const UpdateRule& step) : rule(step) {
+  if (step.kind != UpdateKind::kAdam && step.kind != UpdateKind::kAdamw) return;
+  const double t = static_cast<double>(step.step);
+  moment_correction = 1 - std::pow(step.momentum, t);
+  square_correction = 1 - std::pow(step.beta2, t);
+}
 
 void SimdBackend::refresh(Weights& weights) {
   if (auto* product = dynamic_cast<ProductWeights*>(&weights)) {
@@ -116,13 +111,13 @@ void SimdBackend::refresh_product(ProductWeights& w) {
   });
   for (Index column = 0; column < w.shape.columns(); ++column) {
     const auto at = static_cast<std::size_t>(w.place(column));
-    w.scales.data()[at] = scale_of(w.norm2[at], (*w.g())[Array::kValue][column]);
+    w.scales.data()[at] = floor_and_scale(w.norm2[at], (*w.g())[Array::kValue][column]);
   }
 }
 
 void SimdBackend::refresh_table(TableWeights& w) {
   if (w.g() == nullptr) return;
-  const Chunks rows = row_runs(w.shape.rows, w.shape.width);
+  const Chunks rows = w.row_chunks();
   pool_.run(rows.count(), [&](Index chunk, int) {
     for (Index row = rows.begin(chunk); row < rows.end(chunk); ++row) {
       double norm2 = 0;
@@ -131,7 +126,7 @@ void SimdBackend::refresh_table(TableWeights& w) {
             kernels_.sum_of_squares(w.v()[Array::kValue] + w.element(row, block * kBlock), kBlock);
       }
       const auto at = static_cast<std::size_t>(row);
-      w.scale[at] = scale_of(norm2, (*w.g())[Array::kValue][row]);
+      w.scale[at] = floor_and_scale(norm2, (*w.g())[Array::kValue][row]);
       w.norm2[at] = norm2;
     }
   });
@@ -166,11 +161,18 @@ double SimdBackend::squared_norm(const Weights& weights) {
 }
 
 double SimdBackend::squared_norm_of_table(const TableWeights& w) const {
-  const Chunks rows = row_runs(w.shape.rows, w.shape.width);
+  const Chunks rows = w.row_chunks();
   std::vector<double> partial(static_cast<std::size_t>(rows.count()));
   pool_.run(rows.count(), [&](Index chunk, int) {
     double total = 0;
     for (Index row = rows.begin(chunk); row < rows.end(chunk); ++row) {
+      // All 16 rows of squares at once, where that gives the same sum.
+      if (w.g() == nullptr && row % kBlock == 0 && row + kBlock <= rows.end(chunk) &&
+          w.ledger.has_gradients(row, row + kBlock)) {
+        total += kernels_.sum_of_squares(w.v()[Array::kGradient] + w.element(row, 0), w.row_size());
+        row += kBlock - 1;
+        continue;
+      }
       if (!w.ledger.has_gradient(row)) continue;
       double square = 0;
       for (Index block = 0; block < w.width_blocks; ++block) {
@@ -205,9 +207,10 @@ void SimdBackend::update(Weights& weights, const UpdateRule& rule) {
 void SimdBackend::update_plain(const Slices& slices, Index size, const UpdateRule& rule,
                                double decay) {
   const Chunks chunks = {size, kRun};
+  const PreparedStep step(rule);
   pool_.run(chunks.count(), [&](Index chunk, int) {
-    kernels_.update(rule, decay, run_of(slices, chunks.begin(chunk)), chunks.length(chunk),
-                    nullptr);
+    const Index length = chunks.length(chunk);
+    kernels_.update(step, decay, run_of(slices, chunks.begin(chunk)), length, nullptr, 1, length);
   });
 }
 
@@ -233,11 +236,13 @@ void SimdBackend::update_product(ProductWeights& w, const UpdateRule& rule) {
   }
   const Chunks pairs = row_runs(w.panels * w.input_blocks * w.shape.taps, kPair);
   const Index per_panel = w.input_blocks * w.shape.taps;
+  const PreparedStep step(rule);
   pool_.run(pairs.count(), [&](Index chunk, int) {
     for (Index pair = pairs.begin(chunk); pair < pairs.end(chunk); ++pair) {
       for (Index half = 0; half < 2; ++half) {
-        kernels_.update(rule, rule.other_decay, run_of(w.v(), pair * kPair + half * kSquare),
-                        kSquare, share.data() + pair / per_panel * kPanel + half * kBlock);
+        kernels_.update(step, rule.other_decay, run_of(w.v(), pair * kPair + half * kSquare),
+                        kSquare, share.data() + pair / per_panel * kPanel + half * kBlock, 1,
+                        kSquare);
       }
     }
   });

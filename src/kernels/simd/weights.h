@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "sluice/kernels/weights.h"
+#include "src/kernels/chunks.h"
 #include "src/kernels/row_ledger.h"
 #include "src/kernels/simd/layout.h"
 
@@ -53,6 +54,11 @@ struct TableWeights : Weights {
   }
   Index rows_of_squares() const { return blocks_of(shape.rows); }
   Index row_size() const { return width_blocks * kSquare; }  // of a row of squares
+  // Of element-wise work: whole squares.
+  Chunks row_chunks() const { return row_chunks(shape); }
+  static Chunks row_chunks(const TableShape& shape) {
+    return {shape.rows, blocks_of(row_runs(shape.rows, shape.width).size) * kBlock};
+  }
 
   TableShape shape;
   Index width_blocks;
