@@ -74,7 +74,7 @@ std::vector<Case> long_cases() {
     c.steps = 2;
   }
   all[1].config.output.cutoffs = {21, 21 + 540};
-  all[1].config.output.tail_div = 1;  // a tail of an odd number of squares, like the head
+  all[1].config.output.tail_div = 1;  // tails as wide as the head
   all[2].first = {2, 65};
   all[2].second = {1, 30};
   all[2].steps = 1;
