@@ -20,9 +20,10 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kLeastRepeats = 3;
 constexpr double kMostMemory = 512.0 * (1 << 20);  // bytes read past the caches
-// Parts of the time, with the limits that are measured in them.
-constexpr double kTraining = 0.6, kEvaluation = 0.2, kGeneration = 0.2;
-// Such limits: so often in a part, so many readings in a row, so much of the time for one. A
+// Parts of the time, for repeats that count; the rest is for warming up and for the limits.
+constexpr double kTraining = 0.5, kEvaluation = 0.15, kGeneration = 0.15;
+constexpr double kCounted = kTraining + kEvaluation + kGeneration;
+// Limits: so often in a part, so many readings in a row, so much of the time for one. A
 // reading is short, like a repeat: a neighbour then disturbs as few of the ones as of the others.
 constexpr int kTurns = 5, kReadings = 4;
 constexpr double kReading = 0.0015;
@@ -69,29 +70,31 @@ class Benchmark {
 
  private:
   // Calls repeat() for this part of the time, and at least kLeastRepeats times, in turns with
-  // measure_limits(); before that, for a tenth of it and at least once, without `counted`.
+  // measure_limits(), whose time is not of it; before that, for a tenth of it and at least once,
+  // without `counted`.
   template <class Repeat, class Limits>
   void repeat_for(std::string_view stage, double part, const Limits& measure_limits,
                   const Repeat& repeat) {
     const double budget = part * setup_.seconds;
     const Stopwatch warm_up;
-    int repeats = 0;
     do {
       progress_(stage, done_);
       repeat(false);
-    } while (++repeats < 2 && warm_up.seconds() < budget / 10);
-    const Stopwatch watch;
+    } while (warm_up.seconds() < budget / 10);
+    double spent = 0;
     int turns = 0;
-    for (repeats = 0; repeats < kLeastRepeats || watch.seconds() < budget; ++repeats) {
-      const double over = std::min(1.0, watch.seconds() / budget);
-      progress_(stage, done_ + part * over);
+    for (int repeats = 0; repeats < kLeastRepeats || spent < budget; ++repeats) {
+      const double over = std::min(1.0, spent / budget);
+      progress_(stage, std::min(1.0, done_ + part * over / kCounted));
       if (turns < kTurns && over * kTurns >= turns) {
         measure_limits();
         ++turns;
       }
+      const Stopwatch watch;
       repeat(true);
+      spent += watch.seconds();
     }
-    done_ += part;
+    done_ += part / kCounted;
   }
 
   void measure_peak() {
@@ -201,23 +204,26 @@ class Benchmark {
     prompt.feed_prompt({&word, 1});
     model::BatchStream::Origin origin = {.prompt = &prompt};
     Samples whole, hidden, softmax, draw;
-    repeat_for(
-        "generation", kGeneration, [&] { measure_reads(); },
-        [&](bool counted) {
-          Stopwatch watch;
-          stream.advance({&origin, 1}, {&word, 1});
-          const double hidden_seconds = watch.lap();
-          stream.next(log_probabilities);
-          const double softmax_seconds = watch.lap();
-          word = sampler.draw(log_probabilities);
-          const double draw_seconds = watch.lap();
-          origin.prompt = nullptr;
-          if (!counted) return;
-          hidden.add(hidden_seconds);
-          softmax.add(softmax_seconds);
-          draw.add(draw_seconds);
-          whole.add(hidden_seconds + softmax_seconds + draw_seconds);
-        });
+    const auto write = [&](bool counted) {
+      Stopwatch watch;
+      stream.advance({&origin, 1}, {&word, 1});
+      const double hidden_seconds = watch.lap();
+      stream.next(log_probabilities);
+      const double softmax_seconds = watch.lap();
+      word = sampler.draw(log_probabilities);
+      const double draw_seconds = watch.lap();
+      origin.prompt = nullptr;
+      if (!counted) return;
+      hidden.add(hidden_seconds);
+      softmax.add(softmax_seconds);
+      draw.add(draw_seconds);
+      whole.add(hidden_seconds + softmax_seconds + draw_seconds);
+    };
+    const auto limits = [&] {
+      measure_reads();
+      write(false);  // brings the weights back into the caches
+    };
+    repeat_for("generation", kGeneration, limits, write);
     result_.times.token = whole.median();
     result_.times.token_hidden = hidden.median();
     result_.times.token_softmax = softmax.median();
@@ -243,9 +249,10 @@ class Benchmark {
 double Samples::median() const {
   if (values_.empty()) return 0;
   std::vector<double> values = values_;
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>((values.size() - 1) / 2);
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
   std::nth_element(values.begin(), middle, values.end());
-  return *middle;
+  if (values.size() % 2 == 1) return *middle;
+  return (*std::max_element(values.begin(), middle) + *middle) / 2;
 }
 
 double BenchmarkResult::train_tokens_per_second() const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,7 @@ inline std::unique_ptr<kernels::Backend> make_backend(const std::string& name, T
   for (const kernels::InstructionSet set : kernels::supported_instruction_sets()) {
     if (kernels::name_of(set) == name) return kernels::make_backend(pool, set);
   }
+  if (name != kBlocked) throw std::invalid_argument("no backend " + name + " here");
   return make_blocked_backend();
 }
 

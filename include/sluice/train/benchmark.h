@@ -20,7 +20,7 @@ class Samples {
  public:
   void add(double value) { values_.push_back(value); }
   int count() const { return static_cast<int>(values_.size()); }
-  // The lower of the two in the middle; 0 of none.
+  // The mean of the two in the middle where their number is even; 0 of none.
   double median() const;
 
  private:
@@ -92,7 +92,9 @@ using BenchmarkProgress = std::function<void(std::string_view stage, double done
 // noise; evaluation is eval::StreamEvaluator, its hidden layers alone are model::Stream::feed on
 // the same tokens; a written token is model::BatchStream and model::Sampler at batch 1. Left out:
 // reading text, loading a batch, decoding, files. The first repeats do not count: they touch fresh
-// memory. Errors: as GatedConvLm's.
+// memory. Of tables of words, a step updates the rows that have a gradient and takes the steps put
+// off of those that it reads (kernels/backend.h: catch_up); what rows that are never read again
+// still owe at the end is in no time. Errors: as GatedConvLm's.
 BenchmarkResult run_benchmark(const BenchmarkSetup& setup, ThreadPool& pool,
                               kernels::Backend& backend, const BenchmarkProgress& progress);
 
