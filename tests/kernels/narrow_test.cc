@@ -5,6 +5,7 @@
 #include "sluice/nn/gated_layer.h"
 #include "tests/support/backends.h"
 #include "tests/support/layer_bench.h"
+#include "tests/support/tiny_model.h"
 #include "tests/support/weights_bench.h"
 
 namespace sluice::kernels {
@@ -113,7 +114,7 @@ TEST_CASE("narrow: every backend leaves the same numbers", "[kernels]") {
       CHECK(largest_difference(product, before) > 1e-4);
       CHECK(largest_difference(product, before) < 0.006);
       for (const std::string& name : testing::backend_names()) {
-        INFO(name << ", " << name_of(format));
+        INFO(name << ", " << sluice::name_of(format));
         CHECK(rounded(name, conv, format) == product);
         CHECK(rounded(name, table, format) == rows);
         CHECK(rounded(name, conv, WeightFormat::kFloat32) == before);
@@ -136,7 +137,7 @@ TEST_CASE("narrow: log-probabilities are those of the rounded words", "[kernels]
         backend->refresh(words.a.weights());  // lets the copies go
         backend->refresh(words.b.weights());
         const std::vector<Real> plain = words.log_probabilities(some);
-        INFO(name << ", " << name_of(format) << ", weight norm " << weight_norm);
+        INFO(name << ", " << sluice::name_of(format) << ", weight norm " << weight_norm);
         CHECK(largest_difference(narrow, plain) < 2e-6 * 10);
         CHECK(largest_difference(narrow, before) > 1e-3);
         CHECK(largest_difference(narrow, before) < 0.1);
@@ -159,7 +160,7 @@ TEST_CASE("narrow: the bits of a token do not depend on the others", "[kernels]"
         const std::vector<Real> row = words.log_probabilities({token});
         single.insert(single.end(), row.begin(), row.end());
       }
-      INFO(name << ", " << name_of(format));
+      INFO(name << ", " << sluice::name_of(format));
       CHECK(words.log_probabilities(tokens) == single);
     }
   }
@@ -180,7 +181,7 @@ TEST_CASE("narrow: a layer reads the copies for single tokens", "[kernels]") {
           const std::vector<Real> narrow = layer.output();
           layer.bench.store.refresh();
           const std::vector<Real> plain = layer.output();
-          INFO(name << ", " << name_of(format) << ", " << sequences << " tokens");
+          INFO(name << ", " << sluice::name_of(format) << ", " << sequences << " tokens");
           if (format == WeightFormat::kBfloat16) {
             CHECK(narrow == plain);
           } else {
