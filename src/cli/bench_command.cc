@@ -27,6 +27,7 @@ constexpr std::uint64_t kTextTokens = 2'000'000;
 struct BenchArguments {
   ConfigArguments config;
   std::optional<Index> threads;
+  std::optional<std::string> weights;
   double seconds = 10;
   bool json = false;
   Verbosity verbosity;
@@ -62,6 +63,7 @@ void resolve_cutoffs(config::Config& config, Index vocabulary) {
 
 ExitCode run_bench(const BenchArguments& arguments, Output& out) {
   Output::check_open();
+  const kernels::WeightFormat weights = parse_weights(arguments.weights);
   train::ProgressBar bar(wants_bar(arguments.verbosity));
   start_logging(arguments.verbosity, bar);
   config::Config config = checked_config(arguments);
@@ -75,6 +77,7 @@ ExitCode run_bench(const BenchArguments& arguments, Output& out) {
                                        .accumulate_steps = config.train.accumulate_steps,
                                        .ema_decay = config.train.ema_decay,
                                        .seed = static_cast<std::uint64_t>(config.train.seed),
+                                       .weights = weights,
                                        .seconds = arguments.seconds};
   ThreadPool pool(config.train.threads > 0 ? static_cast<int>(config.train.threads)
                                            : available_cpus());
@@ -93,6 +96,7 @@ ExitCode run_bench(const BenchArguments& arguments, Output& out) {
                               .tokens_per_sample = setup.tokens_per_sample,
                               .accumulate_steps = setup.accumulate_steps,
                               .backend = std::string(backend->name()),
+                              .weights = weights,
                               .threads = pool.size(),
                               .result = result};
   out.write(arguments.json ? as_json(report) : as_text(report));
@@ -107,6 +111,7 @@ Action set_up_bench(CLI::App& command) {
   add_option(command, "--threads", arguments->threads, "N",
              "threads; 0: the CPUs this process may use; default: train.threads",
              {.min = 0, .max = 4096});
+  add_weights(command, arguments->weights, "that tokens are written with");
   add_option(command, "--seconds", arguments->seconds, "S",
              "how long to measure, about; three repeats of everything are made whatever they take",
              {.min = 0.01, .max = 86400});

@@ -54,7 +54,8 @@ std::string times_text(const BenchReport& report) {
   text += time_line("hidden layers", times.window_hidden, times.window);
   text += time_line("softmax", softmax_seconds(times), times.window);
   text += time_line("window", times.window, times.window);
-  text += fmt::format("\ngeneration: a token of one text, median of {}\n", times.tokens);
+  text += fmt::format("\ngeneration: a token of one text, weights {}, median of {}\n",
+                      name_of(report.weights), times.tokens);
   text += time_line("hidden layers", times.token_hidden, times.token);
   text += time_line("softmax", times.token_softmax, times.token);
   text += time_line("draw", times.token_draw, times.token);
@@ -121,6 +122,7 @@ std::string as_json(const BenchReport& report) {
       {"weights_bytes_per_second", result.limits.weights_rate},
       {"memory_bytes_per_second", result.limits.memory_rate},
       {"precision", "f32"},
+      {"weights", name_of(report.weights)},
       {"backend", report.backend},
       {"peak_instructions", kernels::widest_instructions()},
       {"threads", report.threads},

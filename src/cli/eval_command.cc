@@ -38,13 +38,14 @@ struct EvalArguments {
 struct Scored {
   const eval::Totals& totals;
   text::Mode mode;
+  kernels::WeightFormat weights;
   double seconds;
 };
 
 // The frozen keys of `eval --json`. JSON has no infinity and no NaN: these become null.
 nlohmann::ordered_json figures(const Scored& scored, const config::OpenModel& model,
                                const std::vector<std::string>& files) {
-  const auto& [totals, mode, seconds] = scored;
+  const auto& [totals, mode, weights, seconds] = scored;
   const auto& tokenizer = *model.parts.tokenizer;
   return {
       {"perplexity", eval::perplexity(totals)},
@@ -66,6 +67,7 @@ nlohmann::ordered_json figures(const Scored& scored, const config::OpenModel& mo
       {"receptive_field", model::receptive_field(model.parts.config.model)},
       {"context", nullptr},
       {"precision", "f32"},
+      {"weights", name_of(weights)},
       {"instruction_set", model.network->backend().name()},
       {"vocab_size", tokenizer.size()},
       {"lossless", tokenizer.lossless() && totals.oov == 0},
@@ -82,7 +84,7 @@ nlohmann::ordered_json figures(const Scored& scored, const config::OpenModel& mo
 
 // For people: a figure a line, perplexity last.
 std::string report(const Scored& scored, const config::OpenModel& model) {
-  const auto& [totals, mode, seconds] = scored;
+  const auto& [totals, mode, weights, seconds] = scored;
   const auto& tokenizer = *model.parts.tokenizer;
   std::string text = fmt::format(
       "tokens           {} ({} lines, {} words, {} characters, {} bytes)\n"
@@ -103,6 +105,9 @@ std::string report(const Scored& scored, const config::OpenModel& model) {
   if (!tokenizer.lossless()) {
     text +=
         "LOSSY            the text cannot be restored from its tokens: compare word perplexity\n";
+  }
+  if (weights != kernels::WeightFormat::kFloat32) {
+    text += fmt::format("weights          rounded to {}\n", name_of(weights));
   }
   text += fmt::format("speed            {} tokens/s in f32 ({}), {}\n",
                       train::format_count(static_cast<double>(totals.tokens) / seconds),
@@ -141,6 +146,7 @@ ExitCode run_eval(const EvalArguments& arguments, Output& out) {
   const auto invalid_utf8 = parse_invalid_utf8(arguments.invalid_utf8);
   std::optional<text::Mode> chosen;
   if (arguments.mode) chosen = parse_enum<text::Mode>("--mode", *arguments.mode);
+  const kernels::WeightFormat weights = parse_weights(arguments.model.weights);
   train::ProgressBar bar(wants_bar(arguments.model.verbosity));
   start_logging(arguments.model.verbosity, bar);
   ThreadPool pool(arguments.model.thread_count());
@@ -148,6 +154,7 @@ ExitCode run_eval(const EvalArguments& arguments, Output& out) {
   const std::vector<std::string> files = text::expand_files(arguments.files);
   check_readable(files);
   const config::OpenModel model = config::open_model(arguments.model.path(), *backend);
+  model.network->narrow(weights);
   const text::Mode mode = chosen.value_or(model.parts.config.data.mode);
   const auto begin = std::chrono::steady_clock::now();
   const text::Corpus corpus(files, invalid_utf8.value_or(model.parts.config.data.invalid_utf8));
@@ -164,7 +171,7 @@ ExitCode run_eval(const EvalArguments& arguments, Output& out) {
       });
   bar.clear();
   const double seconds = seconds_since(begin);
-  const Scored scored = {totals, mode, seconds};
+  const Scored scored = {totals, mode, weights, seconds};
   out.write(arguments.json ? figures(scored, model, corpus.files).dump() + "\n"
                            : report(scored, model));
   return ExitCode::kDone;

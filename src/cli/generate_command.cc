@@ -178,10 +178,13 @@ ExitCode run_generate(const GenerateArguments& arguments, Output& out) {
   train::ProgressBar bar(wants_progress(arguments));
   start_logging(arguments.model.verbosity, bar);
   check(arguments);
+  const kernels::WeightFormat weights = parse_weights(arguments.model.weights);
   ThreadPool pool(arguments.model.thread_count());
   const auto backend = kernels::make_backend(pool);
-  spdlog::debug("f32 ({}) on {} threads", backend->name(), pool.size());
+  spdlog::debug("f32 ({}) on {} threads, weights: {}", backend->name(), pool.size(),
+                name_of(weights));
   const config::OpenModel model = config::open_model(arguments.model.path(), *backend);
+  model.network->narrow(weights);
   const eval::Writer writer = {.model = model.network.get(),
                                .tokenizer = model.parts.tokenizer.get(),
                                .permutation = &model.parts.permutation,

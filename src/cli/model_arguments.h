@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "sluice/kernels/weight_format.h"
 #include "src/cli/logging.h"
 #include "src/cli/options.h"
 
@@ -12,6 +13,7 @@ namespace sluice::cli {
 struct ModelArguments {
   std::optional<std::string> model;
   std::string which = "best";
+  std::optional<std::string> weights;
   Index threads = 0;
   Verbosity verbosity;
 
@@ -22,5 +24,8 @@ struct ModelArguments {
 void add_model_arguments(CLI::App& command, ModelArguments& arguments);
 void add_verbosity(CLI::App& command, Verbosity& verbosity);
 void add_threads(CLI::App& command, Index& threads);
+// --weights, "format of the weights" that `which` says more of; not given: f32.
+void add_weights(CLI::App& command, std::optional<std::string>& weights, std::string_view which);
+kernels::WeightFormat parse_weights(const std::optional<std::string>& weights);
 
 }  // namespace sluice::cli

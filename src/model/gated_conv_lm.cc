@@ -114,6 +114,13 @@ void GatedConvLm::initialise(std::uint64_t seed) {
   output_.initialise(seed, dropout.output);
 }
 
+void GatedConvLm::narrow(kernels::WeightFormat format) {
+  for (const auto& weights : store_.weights()) {
+    const bool looked_up = weights.get() == &embedding_.weights() && !config_.output.tied;
+    if (!looked_up) backend().narrow(*weights, format);
+  }
+}
+
 GatedConvLm::State::State(const GatedConvLm& model, Index sequences, Index time, bool training)
     : model_(&model),
       workspace_(model.backend(),

@@ -196,6 +196,7 @@ class Benchmark {
   }
 
   void generate() {
+    model_.narrow(setup_.weights);
     model::Sampler sampler({.seed = setup_.seed});
     model::Stream prompt(model_);
     model::BatchStream stream(model_);
@@ -272,14 +273,21 @@ double BenchmarkResult::generate_bytes_per_second() const {
   return work.weight_bytes * generate_tokens_per_second();
 }
 
-double bytes_per_written_token(const model::Summary& summary) {
-  Index numbers = 0;
+double bytes_per_written_token(const model::Summary& summary, kernels::WeightFormat format) {
+  constexpr auto kFloat = static_cast<Index>(sizeof(Real));
+  Index bytes = 0;
   for (const model::SummaryRow& row : summary.rows) {
+    if (row.part == model::Part::kEmbedding) {
+      bytes += row.out * kFloat;
+      continue;
+    }
+    const Index weights = row.multiply_adds, columns = row.paired ? 2 * row.out : row.out;
     // Tied words are weights of the product and parameters of the embedding.
-    numbers +=
-        row.part == model::Part::kEmbedding ? row.out : std::max(row.parameters, row.multiply_adds);
+    bytes +=
+        weights * kernels::bytes_of(format) + std::max(row.parameters - weights, Index{0}) * kFloat;
+    if (format == kernels::WeightFormat::kInt8) bytes += columns * kFloat;
   }
-  return static_cast<double>(numbers) * sizeof(Real);
+  return static_cast<double>(bytes);
 }
 
 BenchmarkWork benchmark_work(const BenchmarkSetup& setup) {
@@ -293,7 +301,7 @@ BenchmarkWork benchmark_work(const BenchmarkSetup& setup) {
           .step_tokens = setup.batch_size * setup.tokens_per_sample * setup.accumulate_steps,
           .window_tokens = eval::kWindow,
           .flop_per_token = 2 * summary.multiply_adds(shares),
-          .weight_bytes = bytes_per_written_token(summary)};
+          .weight_bytes = bytes_per_written_token(summary, setup.weights)};
 }
 
 BenchmarkResult run_benchmark(const BenchmarkSetup& setup, ThreadPool& pool,

@@ -69,6 +69,15 @@ parameters=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["p
 succeeds info --config tiny.json --vocab 60 --set 'model.output.cutoffs=[20]'
 grep -qE "^total +$parameters " "$out" || fail "$parameters parameters: $(grep '^total' "$out")"
 
+# Words are written with weights of fewer bits.
+for weights in bf16 int8; do
+  bench tiny.json --json --set tokenizer.vocab_size=60 --weights $weights
+  figures "assert r['weights'] == '$weights' and r['precision'] == 'f32'
+assert 0 < r['generate_bytes_per_second'] < r['weights_bytes_per_second']"
+done
+bench tiny.json --set tokenizer.vocab_size=60 --weights int8
+grep -q '^generation: a token of one text, weights int8, ' "$out" || fail "no int8: $(cat "$out")"
+
 # --threads wins over the config; a byte tokenizer has a vocabulary of its own; "auto" cutoffs are
 # chosen for the words that are drawn.
 bench tiny.json --json --set tokenizer.type=byte --set train.threads=2 --threads 1
@@ -93,6 +102,7 @@ refuses 2 'unknown preset' bench small
 refuses 66 '^error: bench/smal: .*did you mean "bench/small"\?$' bench bench/smal
 refuses 66 '^error: nothing\.json: ' bench nothing.json
 refuses 2 '--seconds: expected' bench bench/tiny --seconds 0
+refuses 2 '--weights: expected one of f32, bf16, int8' bench bench/tiny --weights fp8
 refuses 2 '--threads: expected' bench bench/tiny --threads -1
 refuses 2 'too many arguments' bench bench/tiny bench/small
 refuses 2 'model\.output\.cutoffs\.[01]: ' bench bench/small --set tokenizer.vocab_size=3000

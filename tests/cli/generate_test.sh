@@ -77,6 +77,32 @@ yes To | head -n 150 >many.txt
 generate --seed 7 -n 3 --prompts many.txt --json
 [ "$(wc -l <generated)" = 150 ] || fail "150 prompts: $(wc -l <generated)"
 
+# --- weights of fewer bits: nearly the same model
+generate --seed 7 -n 40 --prompt To --weights f32
+cmp -s generated one || fail "--weights f32 is not what there is without"
+for weights in bf16 int8; do
+  generate --prompt To -n 40 --temperature 0 --weights $weights --threads 2 --json
+  cp generated written.json
+  generate --prompt To -n 40 --temperature 0 --weights $weights --threads 1 --json
+  succeeds eval runs/a valid.txt --json
+  cp "$out" exact.json
+  succeeds eval runs/a valid.txt --json --weights $weights
+  check "--weights $weights" written.json generated exact.json "$out" $weights <<'PY'
+import json, math, sys
+written, again, exact, narrow = [json.load(open(name)) for name in sys.argv[1:5]]
+assert written["logprob_nats"] == again["logprob_nats"], (written, again)
+assert exact["weights"] == "f32" and narrow["weights"] == sys.argv[5], narrow["weights"]
+change = narrow["perplexity"] / exact["perplexity"] - 1
+assert change != 0 and abs(change) < 0.01, change
+PY
+  succeeds eval runs/a valid.txt --weights $weights
+  grep -q "^weights  *rounded to $weights$" "$out" || fail "no weights: $(cat "$out")"
+done
+refuses 2 '^error: --weights: expected one of f32, bf16, int8, found "bf15"; did you mean "bf16"\?$' \
+  generate runs/a --weights bf15
+refuses 2 '^error: --weights: expected one of f32, bf16, int8, found "8"' eval runs/a valid.txt \
+  --weights 8
+
 # --- what may be drawn
 for option in '--min-p 1' '--beam 1'; do
   run "$sluice" generate runs/a -n 30 --temperature 0 --prompt To

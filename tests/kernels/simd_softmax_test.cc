@@ -270,7 +270,7 @@ TEST_CASE("SIMD softmax: a row times the words of a row of squares", "[kernels]"
     for (const Index count : {1, 2, 9}) {
       const AlignedBuffer squares = normal(count * kSquare, 7, 1), x = normal(count * kBlock, 8, 1);
       std::vector<float> out(kBlock + 1, kUntouched);
-      kernels->dot_words(squares.data(), x.data(), count, out.data());
+      kernels->dot_words(squares.data(), x.data(), kBlock, count, out.data());
       for (Index word = 0; word < kBlock; ++word) {
         double dot = 0;
         for (Index k = 0; k < count * kBlock; ++k) {
@@ -286,7 +286,7 @@ TEST_CASE("SIMD softmax: a row times the words of a row of squares", "[kernels]"
         float* first = squares.data() + square * kSquare;
         std::copy_n(first + 2 * kBlock, kBlock, first + 13 * kBlock);
       }
-      kernels->dot_words(squares.data(), x.data(), count, moved.data());
+      kernels->dot_words(squares.data(), x.data(), kBlock, count, moved.data());
       CHECK(moved[13] == out[2]);
       CHECK(moved[2] == out[2]);
     }

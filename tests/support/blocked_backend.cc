@@ -125,14 +125,11 @@ class BlockedBackend : public Backend {
   }
   void refresh(Weights& weights) override {
     weights.stale = false;
-    auto* product = dynamic_cast<BlockedProduct*>(&weights);
-    if (product == nullptr || weights.g() == nullptr) return;
-    BlockedProduct& w = *product;
-    std::fill(w.norm2.begin(), w.norm2.end(), 0);
-    w.each([&](Index tap, Index in, Index c) {
-      const double v = static_cast<double>(w.at(Array::kValue, tap, in, c));
-      w.norm2[static_cast<std::size_t>(c)] += v * v;
-    });
+    if (auto* product = dynamic_cast<BlockedProduct*>(&weights)) product->set_norms();
+  }
+  void narrow(Weights& weights, WeightFormat format) override {
+    narrow_values(weights, format);
+    refresh(weights);
   }
 
   void embed(const Weights& table, std::span<const int> ids, Junction& out) override {

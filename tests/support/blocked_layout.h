@@ -94,6 +94,14 @@ struct BlockedProduct : Weights {
       }
     }
   }
+  void set_norms() {
+    if (g() == nullptr) return;
+    std::fill(norm2.begin(), norm2.end(), 0);
+    each([&](Index tap, Index in, Index column) {
+      const double value = static_cast<double>(at(Array::kValue, tap, in, column));
+      norm2[static_cast<std::size_t>(column)] += value * value;
+    });
+  }
   double gain(Index column) const {
     const double value = (*g())[Array::kValue][column];
     return std::copysign(std::max(std::abs(value), 1e-20), value);
@@ -156,6 +164,25 @@ struct BlockedTable : Weights {
   }
   TableShape shape;
 };
+
+inline void narrow_values(Weights& weights, WeightFormat format) {
+  if (const auto* w = dynamic_cast<const BlockedProduct*>(&weights)) {
+    for (Index channel = 0; channel < w->shape.columns(); ++channel) {
+      narrow_channel(format, [&](const auto& visit) {
+        w->each([&](Index tap, Index in, Index column) {
+          if (column == channel) visit(w->at(Array::kValue, tap, in, column));
+        });
+      });
+    }
+    return;
+  }
+  const auto& w = static_cast<const BlockedTable&>(weights);
+  for (Index row = 0; row < w.shape.rows; ++row) {
+    narrow_channel(format, [&](const auto& visit) {
+      for (Index c = 0; c < w.shape.width; ++c) visit(w.at(Array::kValue, row, c));
+    });
+  }
+}
 
 inline const BlockedProduct* product_of(const Weights* weights) {
   return static_cast<const BlockedProduct*>(weights);

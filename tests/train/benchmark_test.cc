@@ -77,10 +77,17 @@ TEST_CASE("benchmark_work: counted by hand, tails by the share of their words", 
 TEST_CASE("bytes_per_written_token: tied words are read all the same", "[train]") {
   model::ModelConfig config = tiny_config(8, {block({{.kernel = 3, .channels = 8}})});
   config.output.bias = false;
-  const double untied = bytes_per_written_token(model::summarise(config, 50));
-  config.output.tied = true;
-  CHECK(bytes_per_written_token(model::summarise(config, 50)) == untied);
+  const auto bytes = [&](kernels::WeightFormat format) {
+    return bytes_per_written_token(model::summarise(config, 50), format);
+  };
+  const double untied = bytes(kernels::WeightFormat::kFloat32);
   CHECK(untied == 4 * (8 + 3 * 8 * 16 + 2 * 16 + 50 * 8));
+  // The row of the embedding, biases and gains stay floats; int8 has a scale per column and word.
+  const double weights = 3 * 8 * 16 + 50 * 8, rest = 4 * (8 + 2 * 16);
+  CHECK(bytes(kernels::WeightFormat::kBfloat16) == 2 * weights + rest);
+  CHECK(bytes(kernels::WeightFormat::kInt8) == weights + rest + 4 * (16 + 50));
+  config.output.tied = true;
+  CHECK(bytes(kernels::WeightFormat::kFloat32) == untied);
 }
 
 TEST_CASE("run_benchmark: measures everything, three times at least", "[train]") {
@@ -88,6 +95,7 @@ TEST_CASE("run_benchmark: measures everything, three times at least", "[train]")
     BenchmarkSetup setup = tiny_setup();
     setup.accumulate_steps = accumulate;
     setup.ema_decay = accumulate == 2 ? 0.9 : 0;
+    if (accumulate == 2) setup.weights = kernels::WeightFormat::kInt8;
     ThreadPool pool(2);
     const auto backend = kernels::make_backend(pool);
     std::vector<std::string> stages;

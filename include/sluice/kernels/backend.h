@@ -10,6 +10,7 @@
 #include "sluice/kernels/junction.h"
 #include "sluice/kernels/statistics.h"
 #include "sluice/kernels/update.h"
+#include "sluice/kernels/weight_format.h"
 #include "sluice/kernels/weights.h"
 
 namespace sluice::kernels {
@@ -55,6 +56,10 @@ class Backend {
   virtual void store(const Activations& from, std::span<Real> logical) const = 0;
   // Rebuilds what is derived from v, g and b after they were changed from outside.
   virtual void refresh(Weights& weights) = 0;
+  // Rounds v to what the format holds, and refreshes; not between a gradient and its step. A
+  // backend may keep copies in that format, which operations on single tokens then read, until the
+  // next refresh(). Of a model in training the rounded weights would be where it goes on.
+  virtual void narrow(Weights& weights, WeightFormat format) = 0;
 
   // out.product = rows of the table; ids [B*T].
   virtual void embed(const Weights& table, std::span<const int> ids, Junction& out) = 0;

@@ -46,6 +46,10 @@ class GatedConvLm {
 
   // Initial values from (seed, parameter name): DESIGN 4.
   void initialise(std::uint64_t seed);
+  // Rounds the weights of products and softmax to what the format holds (Backend::narrow), so that
+  // writing text reads less. An embedding that is only looked up stays as it is. For a model that
+  // is not trained on.
+  void narrow(kernels::WeightFormat format);
 
   // One batch in flight: memory for B x T tokens, and the wiring of its junctions.
   class State {

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "sluice/kernels/weight_format.h"
 #include "sluice/model/model_config.h"
 #include "sluice/model/summary.h"
 #include "sluice/optim/optim_config.h"
@@ -34,6 +35,7 @@ struct BenchmarkSetup {
   Index batch_size = 0, tokens_per_sample = 0, accumulate_steps = 1;
   double ema_decay = 0;
   std::uint64_t seed = 1;
+  kernels::WeightFormat weights = kernels::WeightFormat::kFloat32;  // that words are written with
   double seconds = 10;  // about; three repeats of everything are made even if they take longer
 };
 
@@ -80,8 +82,9 @@ struct BenchmarkResult {
 };
 
 // Bytes of weights that the distribution after one more token depends on: all but the embedding,
-// of which it is one row, unless it is tied; with biases and gains.
-double bytes_per_written_token(const model::Summary& summary);
+// of which it is one row, unless it is tied; with biases and gains, which stay f32, and the scales
+// of int8.
+double bytes_per_written_token(const model::Summary& summary, kernels::WeightFormat format);
 BenchmarkWork benchmark_work(const BenchmarkSetup& setup);
 
 // A stage's name and how much of the benchmark is behind us, in [0, 1].

@@ -141,6 +141,7 @@ class ReferenceBackend : public Backend {
   void load(Activations& to, std::span<const Real> logical) override;
   void store(const Activations& from, std::span<Real> logical) const override;
   void refresh(Weights& weights) override;
+  void narrow(Weights& weights, WeightFormat format) override;
   void embed(const Weights& table, std::span<const int> ids, Junction& out) override;
   void embed_backward(const Activations& dz, std::span<const int> ids, Weights& table) override;
   void conv_forward(const Activations& x, const Weights& weights, Junction& out) override;

@@ -36,6 +36,26 @@ void ReferenceBackend::refresh(Weights& weights) {
   }
 }
 
+void ReferenceBackend::narrow(Weights& weights, WeightFormat format) {
+  catch_up(weights);
+  Real* v = weights.v()[Array::kValue];
+  // Numbers of a channel lie `step` apart.
+  const auto channel = [&](Index first, Index count, Index step) {
+    narrow_channel(format, [&](const auto& visit) {
+      for (Index i = 0; i < count; ++i) visit(v[first + i * step]);
+    });
+  };
+  if (const auto* product = dynamic_cast<const ProductWeights*>(&weights)) {
+    const ConvShape& shape = product->shape;
+    pool_.run(shape.columns(),
+              [&](Index column, int) { channel(column, shape.taps * shape.in, shape.columns()); });
+  } else {
+    const TableShape& shape = static_cast<const TableWeights&>(weights).shape;
+    pool_.run(shape.rows, [&](Index row, int) { channel(row * shape.width, shape.width, 1); });
+  }
+  refresh(weights);
+}
+
 void ReferenceBackend::refresh_product(ProductWeights& w) {
   const Index columns = w.shape.columns();
   const Chunks rows = row_runs(w.shape.taps * w.shape.in, columns);

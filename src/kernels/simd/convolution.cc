@@ -72,7 +72,7 @@ void SimdBackend::conv_forward(const Activations& x, const Weights& weights, Jun
 
 // Sequences of one token: what they read is gathered, [input blocks][taps][tokens][16], and each
 // panel of weights is read once for all of them. The product adds in the order of any other, so
-// generation computes what evaluation does, to the bit.
+// generation computes what evaluation does, to the bit; int8 multiplies by the scales at the end.
 void SimdBackend::forward_single_tokens(const BlockedActivations& x, const ProductWeights& w,
                                         const ResolvedJunction& junction) {
   const Index tokens = x.tokens(), step = x.selection() != nullptr ? 1 : x.pitch();
@@ -91,16 +91,21 @@ void SimdBackend::forward_single_tokens(const BlockedActivations& x, const Produ
   pool_.run(w.panels, [&](Index panel, int) {
     alignas(64) float z[kMostRows * kPanel];
     for (Index group = 0; group < groups.count(); ++group) {
-      kernels_.product({.a = gathered + groups.begin(group) * kBlock,
-                        .a_chunk = taps * per_tap,
-                        .a_tap = per_tap,
-                        .b = w.v()[Array::kValue] + w.offset(panel, 0, 0),
-                        .b_chunk = taps * kPair,
-                        .chunks = w.input_blocks,
-                        .taps = taps,
-                        .rows = groups.length(group),
-                        .out = z,
-                        .add = false});
+      float* rows = gathered + groups.begin(group) * kBlock;
+      if (w.narrow != nullptr) {
+        w.narrow->multiply(kernels_, panel, {rows, per_tap}, groups.length(group), z);
+      } else {
+        kernels_.product({.a = rows,
+                          .a_chunk = taps * per_tap,
+                          .a_tap = per_tap,
+                          .b = w.v()[Array::kValue] + w.offset(panel, 0, 0),
+                          .b_chunk = taps * kPair,
+                          .chunks = w.input_blocks,
+                          .taps = taps,
+                          .rows = groups.length(group),
+                          .out = z,
+                          .add = false});
+      }
       for (Index i = 0; i < groups.length(group); ++i) {
         junction.forward(kernels_, panel, {(groups.begin(group) + i) * step, 1}, z + i * kPanel);
       }

@@ -15,6 +15,7 @@
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
 
 #include "junction-inl.h"
+#include "narrow-inl.h"
 #include "product-inl.h"
 #include "softmax-inl.h"
 #include "update-inl.h"
@@ -35,6 +36,8 @@ inline constexpr Kernels kTable = {
     .set = kSet,
     .tile_rows = kTileRows,
     .product = Product,
+    .product_bfloat16 = ProductBfloat16,
+    .product_int8 = ProductInt8,
     .gradient = Gradient,
     .transpose = Transpose,
     .junction_forward = JunctionForward,

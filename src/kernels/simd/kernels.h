@@ -34,6 +34,25 @@ struct ProductTile {
   bool add;    // to what stands there
 };
 
+// Two bfloat16 weights of one input: that of column c in the low half, of column c + 16 in the high
+// one.
+using Bfloat16Pair = std::uint32_t;
+
+// Weights in fewer bits: out[r, 0..31] = sum over chunks c, inputs i of
+//   a[c * a_chunk + r * 16 + i] * b[c, i, column],
+// times the column's scale where there are scales; for every element in the same order, whatever
+// the number of rows.
+template <class Code>
+struct NarrowTile {
+  const float* a;
+  Index a_chunk;
+  const Code* b;  // [chunks][16][32], or of pairs [16]
+  Index chunks;
+  Index rows;           // as of a ProductTile
+  const float* scales;  // of the columns; int8 only
+  float* out;           // [kMostRows, 32]
+};
+
 // out[{0, 256} + c * 16 + column] (+)= sum over rows m of x[m * 16 + c] * y[{0, 1}][m * 16 +
 // column].
 struct GradientTile {
@@ -97,6 +116,8 @@ struct Kernels {
   Index tile_rows;  // of one tile; at most kMostRows
 
   void (*product)(const ProductTile& tile);
+  void (*product_bfloat16)(const NarrowTile<Bfloat16Pair>& tile);
+  void (*product_int8)(const NarrowTile<std::int8_t>& tile);
   void (*gradient)(const GradientTile& tile);
   // out = in^T, 16 x 16.
   void (*transpose)(const float* in, float* out);
@@ -120,8 +141,10 @@ struct Kernels {
   void (*scale_rows)(float* block, Index rows, const float* factors);
   // Adds the columns' sums over rows to sums[16].
   void (*add_columns)(const float* block, Index rows, float* sums);
-  // out[w] = sum_k x[k] * table row w, for the 16 words of a row of squares.
-  void (*dot_words)(const float* squares, const float* x, Index squares_per_row, float* out);
+  // out[w] = sum_k x[k] * table row w, for the 16 words of a row of squares; x: blocks of 16, so
+  // far apart.
+  void (*dot_words)(const float* squares, const float* x, Index x_pitch, Index squares_per_row,
+                    float* out);
   // Of a plain array: largest, and sum of exp(value - max); and value - max - log_sum in place.
   float (*largest)(const float* values, Index size);
   double (*exponential_sum)(const float* values, Index size, float max);

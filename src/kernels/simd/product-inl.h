@@ -66,6 +66,11 @@ struct Accumulators {
     for (int v = 0; v < kColumns; ++v) {
       columns[v] = hn::LoadU(d, (v < kVectors ? b : second) + v % kVectors * kProductLanes);
     }
+    AddProducts(a, pitch, columns);
+  }
+  // Adds a[r * pitch] * columns.
+  HWY_INLINE void AddProducts(const float* a, Index pitch, const ProductVector* columns) {
+    const ProductTag d;
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       const ProductVector x = hn::Set(d, a[r * pitch]);

@@ -38,6 +38,7 @@ class SimdBackend : public Backend {
   void load(Activations& to, std::span<const Real> logical) override;
   void store(const Activations& from, std::span<Real> logical) const override;
   void refresh(Weights& weights) override;
+  void narrow(Weights& weights, WeightFormat format) override;
   void embed(const Weights& table, std::span<const int> ids, Junction& out) override;
   void embed_backward(const Activations& dz, std::span<const int> ids, Weights& table) override;
   void conv_forward(const Activations& x, const Weights& weights, Junction& out) override;
@@ -75,6 +76,8 @@ class SimdBackend : public Backend {
   void catch_up_rows(const TableWeights& w, std::span<const int> rows) const;
   void refresh_product(ProductWeights& w);
   void refresh_table(TableWeights& w);
+  void narrow_product(ProductWeights& w, WeightFormat format);
+  void narrow_table(TableWeights& w, WeightFormat format);
   double squared_norm_of(const float* values, Index size) const;
   double squared_norm_of_table(const TableWeights& w) const;
   void update_plain(const Slices& slices, Index size, const UpdateRule& rule, double decay);

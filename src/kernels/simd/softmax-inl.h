@@ -157,13 +157,13 @@ inline void AddColumns(const float* block, Index rows, float* sums) {
 
 // As many words at a time as there are registers for.
 template <Index kWordCount>
-HWY_INLINE void DotSomeWords(const float* squares, const float* x, Index squares_per_row,
-                             float* out) {
+HWY_INLINE void DotSomeWords(const float* squares, const float* x, Index x_pitch,
+                             Index squares_per_row, float* out) {
   Floats sums[kWordCount];
   for (Floats& sum : sums) sum = hn::Zero(kFloats);
   for (Index square = 0; square < squares_per_row; ++square) {
     for (Index i = 0; i < kBlock; i += kLanes) {
-      const Floats factor = hn::LoadU(kFloats, x + square * kBlock + i);
+      const Floats factor = hn::LoadU(kFloats, x + square * x_pitch + i);
       const float* values = squares + square * kSquare + i;
       HWY_UNROLL(16)
       for (Index word = 0; word < kWordCount; ++word) {
@@ -177,10 +177,11 @@ HWY_INLINE void DotSomeWords(const float* squares, const float* x, Index squares
   }
 }
 
-inline void DotWords(const float* squares, const float* x, Index squares_per_row, float* out) {
+inline void DotWords(const float* squares, const float* x, Index x_pitch, Index squares_per_row,
+                     float* out) {
   constexpr Index kWordCount = kLanes == 8 ? 8 : 16;  // AVX2 has 16 registers, the others 32
   for (Index word = 0; word < kBlock; word += kWordCount) {
-    DotSomeWords<kWordCount>(squares + word * kBlock, x, squares_per_row, out + word);
+    DotSomeWords<kWordCount>(squares + word * kBlock, x, x_pitch, squares_per_row, out + word);
   }
 }
 

@@ -9,6 +9,7 @@
 #include "src/kernels/simd/resolved_junction.h"
 #include "src/kernels/simd/simd_backend.h"
 #include "src/kernels/simd/softmax_tape.h"
+#include "src/kernels/simd/word_dots.h"
 
 namespace sluice::kernels::simd {
 namespace {
@@ -349,13 +350,13 @@ void SimdBackend::log_probabilities(const Activations& x, std::span<const TableR
   const Index vocabulary = groups.back().first_word + groups.back().words();
   const auto rows = static_cast<Index>(tokens.size());
   assert(static_cast<Index>(out.size()) == rows * vocabulary);
-  const Index blocks = groups.front().table->width_blocks, width = blocks * kBlock;
-  AlignedBuffer hidden(rows * width);
+  const Index blocks = groups.front().table->width_blocks;
+  AlignedBuffer hidden((blocks * rows + kMostRows) * kBlock);
   for (Index i = 0; i < rows; ++i) {
     const Index token = tokens[static_cast<std::size_t>(i)], time = in.map().time;
     for (Index block = 0; block < blocks; ++block) {
       std::copy_n(in.at(block, token / time * in.pitch() + token % time), kBlock,
-                  hidden.data() + i * width + block * kBlock);
+                  hidden.data() + (block * rows + i) * kBlock);
     }
   }
   LogSums sums;
@@ -363,25 +364,15 @@ void SimdBackend::log_probabilities(const Activations& x, std::span<const TableR
   std::vector<double> group_sum(sums.panel_max.size());
   pool_.run(static_cast<Index>(groups.size()), [&](Index chunk, int) {
     const WordGroup& group = groups[static_cast<std::size_t>(chunk)];
-    const TableWeights& w = *group.table;
     const WordTerms terms(group);
-    for (Index s = 0; s < group.squares; ++s) {
-      const Index first = (group.first_square + s) * kBlock;
-      const Index begin = std::max(first, group.begin()),
-                  end = std::min(first + kBlock, group.end());
-      for (Index i = 0; i < rows; ++i) {
-        float z[kBlock];
-        kernels_.dot_words(w.v()[Array::kValue] + w.element(first, 0), hidden.data() + i * width,
-                           blocks, z);
-        float* to = out.data() + i * vocabulary + group.first_word - group.begin();
-        for (Index row = begin; row < end; ++row) {
-          const Index at = s * kBlock + row - first;
-          to[row] = z[row - first] * (terms.normed ? terms.scales[at] : 1) + terms.biases[at];
-        }
-      }
-    }
+    const Index skipped = group.begin() - group.first_square * kBlock;
+    word_dots(kernels_, group, hidden.data(), rows, out.data() + group.first_word, vocabulary);
     for (Index i = 0; i < rows; ++i) {
-      const float* values = out.data() + i * vocabulary + group.first_word;
+      float* values = out.data() + i * vocabulary + group.first_word;
+      for (Index word = 0; word < group.words(); ++word) {
+        const Index at = skipped + word;
+        values[word] = values[word] * (terms.normed ? terms.scales[at] : 1) + terms.biases[at];
+      }
       const std::size_t at = sums.at(static_cast<std::size_t>(chunk), i);
       sums.panel_max[at] = kernels_.largest(values, group.words());
       group_sum[at] = kernels_.exponential_sum(values, group.words(), sums.panel_max[at]);

@@ -87,9 +87,12 @@ PreparedStep::PreparedStep(const UpdateRule& step) : rule(step) {
 
 void SimdBackend::refresh(Weights& weights) {
   if (auto* product = dynamic_cast<ProductWeights*>(&weights)) {
+    product->narrow = nullptr;
     refresh_product(*product);
   } else {
-    refresh_table(static_cast<TableWeights&>(weights));
+    auto& table = static_cast<TableWeights&>(weights);
+    table.narrow = nullptr;
+    refresh_table(table);
   }
   weights.stale = false;
 }

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "sluice/kernels/weights.h"
 #include "src/kernels/chunks.h"
 #include "src/kernels/row_ledger.h"
 #include "src/kernels/simd/layout.h"
+#include "src/kernels/simd/narrow.h"
 
 // Where the simd backend keeps parameters. Both kinds are made of 16 x 16 squares, so that one
 // direction of a product reads them as they are and the other after transposing squares.
@@ -37,9 +39,10 @@ struct ProductWeights : Weights {
   ConvShape shape;
   Index input_blocks, column_blocks, panels;
   // By place; norm2 and dot only under weight norm.
-  std::vector<double> norm2;     // |v|^2
-  std::vector<double> dot;       // dw' . v, of the gradient as it stands
-  AlignedBuffer scales, biases;  // empty: 1, 0
+  std::vector<double> norm2;             // |v|^2
+  std::vector<double> dot;               // dw' . v, of the gradient as it stands
+  AlignedBuffer scales, biases;          // empty: 1, 0
+  std::unique_ptr<NarrowPanels> narrow;  // null: f32
 };
 
 // [blocks of rows][blocks of the width][16 rows][16], and a square behind, because products read
@@ -66,6 +69,7 @@ struct TableWeights : Weights {
   mutable RowLedger ledger;
   std::vector<double> norm2, dot;  // by row, under weight norm
   std::vector<float> scale;
+  std::unique_ptr<NarrowPanels> narrow;  // words as columns; null: f32
 };
 
 }  // namespace sluice::kernels::simd
