@@ -66,7 +66,6 @@ nlohmann::ordered_json figures(const Scored& scored, const config::OpenModel& mo
       {"receptive_field", model::receptive_field(model.parts.config.model)},
       {"context", nullptr},
       {"precision", "f32"},
-      {"instruction_set", model.network->backend().name()},
       {"vocab_size", tokenizer.size()},
       {"lossless", tokenizer.lossless() && totals.oov == 0},
       {"step", model.file.state().step},
