@@ -37,9 +37,9 @@ if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
 error: this is not Debian (no dpkg-query or apt-get), so nothing was installed.
 Sluice is built and tested on Debian 12. Elsewhere, install what these Debian packages hold:
   ${wanted[*]}
-(a C++20 compiler, CMake 3.25 or newer, Ninja, Eigen 3.4, fmt, spdlog, nlohmann/json 3.11,
-CLI11 2.1, xxHash, zlib, SentencePiece 0.1.97; for the tests Catch2 2.13 and Python 3), then build by
-hand:
+(a C++20 compiler, CMake 3.25 or newer, Ninja, Eigen 3.4, Highway 1.0.3 or newer, fmt, spdlog,
+nlohmann/json 3.11, CLI11 2.1, xxHash, zlib, SentencePiece 0.1.97; for the tests Catch2 2.13 and
+Python 3), then build by hand:
   cmake --preset release && cmake --build build/release
 TEXT
   exit 1

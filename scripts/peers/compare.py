@@ -30,7 +30,8 @@ WHATS = {"train": "training", "eval": "evaluation"}
 def parse_args(arguments=None):
     parser = argparse.ArgumentParser(description="Times Sluice and PyTorch in alternation.")
     parser.add_argument("configs", metavar="CONFIG", nargs="*",
-                        help="Sluice configs with all sizes (default: configs/bench/*.json)")
+                        help="Sluice configs with all sizes, or names of presets such as "
+                             "bench/small (default: configs/bench/*.json)")
     parser.add_argument("--sluice", default=os.path.join(ROOT, "build", "release", "sluice"),
                         help="the binary (default: build/release/sluice)")
     parser.add_argument("--python", help="an interpreter with PyTorch (default: the first that has "
@@ -51,20 +52,32 @@ def parse_args(arguments=None):
         args.configs = sorted(glob.glob(os.path.join(ROOT, "configs", "bench", "*.json")))
         if not args.configs:
             parser.error("no configs/bench/*.json here: name a CONFIG")
+    args.configs = [preset_path(config) for config in args.configs]
     try:
         args.networks = {path: networks.read_network(path) for path in args.configs}
     except networks.ConfigError as error:
         parser.exit(2, f"error: {error}\n")
-    if not args.torch_only and not os.access(args.sluice, os.X_OK):
+    runs = os.path.isfile(args.sluice) and os.access(args.sluice, os.X_OK)
+    if not args.torch_only and not runs:
         parser.error(f"no binary at {args.sluice}: build it (cmake --preset release && "
                      "cmake --build build/release), or name it by --sluice")
     args.whats = list(WHATS) if args.what == "both" else [args.what]
     return args
 
 
+def preset_path(config):
+    """The file of a preset as `sluice` would name it; other arguments are paths."""
+    path = os.path.join(ROOT, "configs", config + ".json")
+    named = not config.endswith(".json") and not os.path.isabs(config)
+    return path if named and not os.path.exists(config) and os.path.isfile(path) else config
+
+
 def run_json(command):
     """The one JSON object that a command prints, which must succeed."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        sys.exit(f"error: {command[0]} cannot be run: {error.strerror}")
     if done.returncode != 0:
         sys.exit(f"error: {shlex.join(command)} failed ({done.returncode}):\n"
                  f"{done.stderr.strip()}")
@@ -85,12 +98,12 @@ def check_same(args, path, result, who):
 
 
 def time_sluice(args, path):
-    """Tokens per second of `sluice bench`, by what."""
+    """The JSON of `sluice bench`."""
     result = run_json([args.sluice, "bench", path, "--json", f"--threads={args.threads}",
                        f"--seconds={2 * args.seconds}",  # half of it is training
                        f"--set=train.precision={args.precision}"])
     check_same(args, path, result, "Sluice")
-    return {what: result[f"{what}_tokens_per_second"] for what in args.whats}
+    return result
 
 
 def time_torch(args, path, form, what):
@@ -109,8 +122,10 @@ def run_round(args, path, rates, about):
 
     if not args.torch_only:
         time.sleep(args.pause)
-        for what, rate in time_sluice(args, path).items():
-            note("Sluice", what, rate)
+        result = time_sluice(args, path)
+        about["kernels"] = result["backend"]
+        for what in args.whats:
+            note("Sluice", what, result[f"{what}_tokens_per_second"])
     for what in args.whats:
         for form in FORMS:
             time.sleep(args.pause)
@@ -149,6 +164,14 @@ def table(args, all_rates):
     return "\n".join(lines)
 
 
+def facts(args, about):
+    """What computed, when and by which command."""
+    ours = [] if args.torch_only else [f"Sluice's {about['kernels']} kernels"]
+    return "; ".join([
+        machine.cpu_model(), *ours, f"PyTorch {about['torch']}, {about['blas']}",
+        f"{datetime.date.today()}: `{shlex.join(['scripts/peers/compare.py', *sys.argv[1:]])}`"])
+
+
 def main():
     args = parse_args()
     args.python = machine.find_python(args.python)
@@ -168,8 +191,7 @@ def main():
     if not args.torch_only:
         print(" Ratio: Sluice to the faster PyTorch form, of the medians (lowest–highest round).",
               end="")
-    print(f"\n{machine.cpu_model()}; PyTorch {about['torch']}, {about['blas']}; "
-          f"{datetime.date.today()}: `{shlex.join(['scripts/peers/compare.py', *sys.argv[1:]])}`")
+    print(f"\n{facts(args, about)}")
     if max(loads) > args.threads + 1:
         print(f"\nNote: other work ran beside (load up to {max(loads):.1f}), which slows PyTorch's "
               "spinning threads most: do not quote these ratios.")

@@ -66,9 +66,8 @@ nlohmann::ordered_json figures(const Scored& scored, const config::OpenModel& mo
       {"mode", name_of(mode)},
       {"receptive_field", model::receptive_field(model.parts.config.model)},
       {"context", nullptr},
-      {"precision", "f32"},
-      {"weights", name_of(weights)},
-      {"instruction_set", model.network->backend().name()},
+      // Of the weights; the arithmetic is always f32.
+      {"precision", name_of(weights)},
       {"vocab_size", tokenizer.size()},
       {"lossless", tokenizer.lossless() && totals.oov == 0},
       {"step", model.file.state().step},

@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <iterator>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "sluice/base/decimal.h"
 #include "sluice/base/file.h"
@@ -111,6 +115,19 @@ Config load_file(const std::string& path) {
   return parse_config(text, path);
 }
 
+// did_you_mean(), where a folder may be left out: "small" stands for "bench/small".
+std::string did_you_mean_preset(std::string_view typed, std::span<const std::string_view> names) {
+  const auto last_part = [](std::string_view name) { return name.substr(name.rfind('/') + 1); };
+  std::vector<std::string_view> spellings(names.begin(), names.end());
+  std::transform(names.begin(), names.end(), std::back_inserter(spellings), last_part);
+  const auto nearest = nearest_name(typed, spellings);
+  if (!nearest) return "";
+  const auto meant = std::find_if(names.begin(), names.end(), [&](std::string_view name) {
+    return name == *nearest || last_part(name) == *nearest;
+  });
+  return "; did you mean \"" + std::string(*meant) + "\"?";
+}
+
 }  // namespace
 
 Config parse_config(std::string_view json, const std::string& source) {
@@ -131,12 +148,13 @@ Config load_config(const std::string& preset_or_path) {
     } catch (const Error& error) {
       // "bench/smal" is more likely a preset than a file.
       if (error.code() != ExitCode::kNoInput || preset_or_path.ends_with(".json")) throw;
-      throw Error(error.code(), "{}{}", error.what(), did_you_mean(preset_or_path, names));
+      throw Error(error.code(), "{}{}", error.what(), did_you_mean_preset(preset_or_path, names));
     }
   }
   throw Error(ExitCode::kUsage,
               "unknown preset (expected one of {}, or a path with '/' or '.json', found {}){}",
-              comma_separated(names), quote(preset_or_path), did_you_mean(preset_or_path, names));
+              comma_separated(names), quote(preset_or_path),
+              did_you_mean_preset(preset_or_path, names));
 }
 
 void set_config_key(Config& config, std::string_view assignment) {

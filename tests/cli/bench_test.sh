@@ -98,7 +98,7 @@ done
 
 refuses 2 'bench: CONFIG is required' bench
 refuses 2 '^error: tiny\.json: tokenizer\.vocab_size: not known.*--set tokenizer' bench tiny.json
-refuses 2 'unknown preset' bench small
+refuses 2 'unknown preset .*did you mean "bench/small"\?$' bench small
 refuses 66 '^error: bench/smal: .*did you mean "bench/small"\?$' bench bench/smal
 refuses 66 '^error: nothing\.json: ' bench nothing.json
 refuses 2 '--seconds: expected' bench bench/tiny --seconds 0

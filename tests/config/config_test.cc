@@ -159,6 +159,10 @@ TEST_CASE("load_config: presets are found by name, misspelt ones by likeness", "
   const std::string folder = refusal(ExitCode::kNoInput, [] { load_config("bench/smal"); });
   CHECK(folder.starts_with("bench/smal: "));
   CHECK(folder.ends_with("did you mean \"bench/small\"?"));
+  const std::string part = refusal(ExitCode::kUsage, [] { load_config("small"); });
+  CHECK(part.ends_with("did you mean \"bench/small\"?"));
+  const std::string other = refusal(ExitCode::kUsage, [] { load_config("zzzzz"); });
+  CHECK(other.ends_with("found \"zzzzz\")"));
   refusal(ExitCode::kNoInput, [] { load_config("./bench/small"); });
 }
 

@@ -73,6 +73,7 @@ holds err 'apt-get update && apt-get install'
 case="another system is told the packages"
 fresh 0 && rm "$sandbox/bin/dpkg-query" && run 1
 holds err 'not Debian'
+holds err 'Highway 1.0.3 or newer'
 holds err 'libeigen3-dev'
 
 case="--dev and --ci add packages, anything else is refused"

@@ -136,11 +136,29 @@ class Compare(unittest.TestCase):
             with open(path, "w", encoding="utf-8") as file:
                 json.dump(ODD, file)
             self.refused("no binary at /no/sluice", path, "--sluice=/no/sluice")
+            self.refused("no binary at /tmp:", path, "--sluice=/tmp")
             self.refused("must be at least 1", path, "--rounds=0", "--torch-only")
             self.refused("invalid choice", path, "--precision=int8", "--torch-only")
             self.refused("/no/such.json: cannot be read", "/no/such.json", "--torch-only")
             args = compare.parse_args([path, "--torch-only", "--what=eval"])
             self.assertEqual((args.whats, args.networks[path]), (["eval"], parse(ODD)))
+        args = compare.parse_args(["bench/small", "--torch-only"])
+        self.assertEqual(args.configs, [os.path.join(ROOT, "configs", "bench", "small.json")])
+        self.refused("bench/none: cannot be read", "bench/none", "--torch-only")
+
+    def test_a_file_that_is_no_program(self):
+        with tempfile.NamedTemporaryFile("w") as file:
+            os.chmod(file.name, 0o755)
+            file.write("\x7fno program")
+            file.flush()
+            with self.assertRaisesRegex(SystemExit, f"^error: .*{file.name} cannot be run: "):
+                compare.run_json([file.name])
+
+    def test_facts_name_the_kernels(self):
+        about = {"kernels": "avx2", "torch": "1.0", "blas": "b"}
+        self.assertIn("; Sluice's avx2 kernels; PyTorch 1.0, b; ",
+                      compare.facts(argparse.Namespace(torch_only=False), about))
+        self.assertNotIn("kernels", compare.facts(argparse.Namespace(torch_only=True), about))
 
     def test_table(self):
         args = argparse.Namespace(torch_only=False, whats=["train"], networks={"p": parse(ODD)})

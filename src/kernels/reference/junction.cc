@@ -1,9 +1,9 @@
 // The element-wise work between two products, row by row.
 #include <cassert>
 
+#include "../written.h"
 #include "gates.h"
 #include "reference_backend.h"
-#include "src/kernels/written.h"
 
 namespace sluice::kernels::reference {
 namespace {
