@@ -27,12 +27,14 @@ struct WordTerms {
   explicit WordTerms(const WordGroup& group) : normed(group.table->g() != nullptr) {
     const TableWeights& w = *group.table;
     biased = w.b() != nullptr;
+    if (plain()) return;
     for (Index row = group.begin(); row < group.end(); ++row) {
       const Index at = row - group.first_square * kBlock;
       if (normed) scales[at] = w.scale[static_cast<std::size_t>(row)];
       if (biased) biases[at] = (*w.b())[Array::kValue][row];
     }
   }
+  bool plain() const { return !normed && !biased; }
   bool normed, biased = false;
   alignas(64) float scales[kMostSquares * kBlock] = {};
   alignas(64) float biases[kMostSquares * kBlock] = {};
@@ -83,7 +85,7 @@ void tile_logits(const Kernels& kernels, const WordGroup& group, const WordTerms
                      .rows = tile.rows,
                      .out = out,
                      .add = false});
-    if (!terms.normed && !terms.biased) continue;
+    if (terms.plain()) continue;
     kernels.shift_logits(out, tile.rows, terms.normed ? terms.scales + panel * kPanel : nullptr,
                          terms.biased ? terms.biases + panel * kPanel : nullptr);
   }
@@ -369,7 +371,8 @@ void SimdBackend::log_probabilities(const Activations& x, std::span<const TableR
     word_dots(kernels_, group, hidden.data(), rows, out.data() + group.first_word, vocabulary);
     for (Index i = 0; i < rows; ++i) {
       float* values = out.data() + i * vocabulary + group.first_word;
-      for (Index word = 0; word < group.words(); ++word) {
+      const Index scaled = terms.plain() ? 0 : group.words();
+      for (Index word = 0; word < scaled; ++word) {
         const Index at = skipped + word;
         values[word] = values[word] * (terms.normed ? terms.scales[at] : 1) + terms.biases[at];
       }
