@@ -91,7 +91,7 @@ for weights in bf16 int8; do
 import json, math, sys
 written, again, exact, narrow = [json.load(open(name)) for name in sys.argv[1:5]]
 assert written["logprob_nats"] == again["logprob_nats"], (written, again)
-assert exact["weights"] == "f32" and narrow["weights"] == sys.argv[5], narrow["weights"]
+assert exact["precision"] == "f32" and narrow["precision"] == sys.argv[5], narrow["precision"]
 change = narrow["perplexity"] / exact["perplexity"] - 1
 assert change != 0 and abs(change) < 0.01, change
 PY
