@@ -93,23 +93,21 @@ void tile_logits(const Kernels& kernels, const WordGroup& group, const WordTerms
 }
 
 // Makes e dL/dlogits = softmax - one-hot. The target's p - 1 comes from the logit: as a difference
-// of nearly equal numbers it would lose what remains to be learnt.
+// of nearly equal numbers it would lose what remains to be learnt. factors: memory for one a row.
 void logit_gradient(const Kernels& kernels, const BlockTape& tape, std::size_t number,
                     const WordGroup& group, const BlockedActivations& x,
-                    std::span<const int> targets) {
+                    std::span<const int> targets, float* factors) {
   const Index rows = x.span();
   const std::vector<std::int32_t>& token_of = x.token_of();
-  std::vector<float> factors(static_cast<std::size_t>(rows));
   const auto target_of = [&](Index row) {
     const std::int32_t token = token_of[static_cast<std::size_t>(row)];
     return token < 0 ? -1 : targets[static_cast<std::size_t>(token)];
   };
   for (Index row = 0; row < rows; ++row) {
-    if (target_of(row) < 0) continue;
-    factors[static_cast<std::size_t>(row)] = tape.sums.panel_factor(number, row);
+    factors[row] = target_of(row) < 0 ? 0 : tape.sums.panel_factor(number, row);
   }
   for (Index i = 0; i < group.squares; ++i) {
-    kernels.scale_rows(tape.block(group.first_block + i), rows, factors.data());
+    kernels.scale_rows(tape.block(group.first_block + i), rows, factors);
   }
   for (Index row = 0; row < rows; ++row) {
     const Index place = group.place_of(target_of(row));
@@ -288,9 +286,10 @@ void SimdBackend::softmax_backward(SoftmaxTape& keep, const Activations& x,
   }
   assert(in.span() > 0);  // else nobody would write the gradient
   in.token_of();          // laid out here, not by several threads at once
-  pool_.run(static_cast<Index>(groups.size()), [&](Index chunk, int) {
+  reserve_workers(in.span());
+  pool_.run(static_cast<Index>(groups.size()), [&](Index chunk, int worker) {
     const auto i = static_cast<std::size_t>(chunk);
-    logit_gradient(kernels_, tape, i, groups[i], in, targets);
+    logit_gradient(kernels_, tape, i, groups[i], in, targets, worker_memory(worker));
     finish_logit_gradient(kernels_, tape, groups[i], in.span());
     word_gradient(kernels_, tape, groups[i], in, adds[i] != 0);
     if (groups[i].table->g() != nullptr) gain_gradient(kernels_, groups[i]);
