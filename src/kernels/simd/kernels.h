@@ -7,6 +7,7 @@
 #include "sluice/kernels/gate.h"
 #include "sluice/kernels/instruction_set.h"
 #include "sluice/kernels/update.h"
+#include "src/kernels/simd/tiles.h"
 
 // What is compiled once per instruction set. A table of functions on raw memory; who calls them
 // with what, threads and shapes, is compiled once (simd_backend.h). The layout is the same for all
@@ -121,6 +122,9 @@ struct Kernels {
   void (*gradient)(const GradientTile& tile);
   // out = in^T, 16 x 16.
   void (*transpose)(const float* in, float* out);
+
+  NarrowKernels narrow;
+  TileKernels tiles;  // of vectors, for CPUs without tiles
 
   // Rows [row, row + rows) of channel block `block`; a and b: the product's halves (b only if the
   // gate is paired), rows 32 apart.
