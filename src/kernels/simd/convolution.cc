@@ -110,12 +110,11 @@ void SimdBackend::conv_backward_weights(const Activations& x, const Activations&
         const Index second = std::min(2 * panel + 1, w.column_blocks - 1);
         for (Index tap = 0; tap < taps; ++tap) {
           // Context rows of dz are zero, so what stands beside them does not count.
-          kernels_.gradient(
-              {.x = in.at(block, first - (taps - 1 - tap) * w.shape.dilation),
-               .y = {dout.at(2 * panel, first), dout.at(second, first)},
-               .rows = rows.length(i),
-               .out = w.v()[Array::kGradient] + w.offset(panel, block, tap),
-               .add = i > 0 || w.has_gradient});
+          kernels_.gradient({.x = in.at(block, first - (taps - 1 - tap) * w.shape.dilation),
+                             .y = {dout.at(2 * panel, first), dout.at(second, first)},
+                             .rows = rows.length(i),
+                             .out = w.v()[Array::kGradient] + w.offset(panel, block, tap),
+                             .add = i > 0 || w.has_gradient});
         }
       });
     }

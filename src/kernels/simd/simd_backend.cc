@@ -139,7 +139,9 @@ void SimdBackend::load(Weights& weights, Array array, std::span<const Real> logi
     }
     load_array(*table, array, logical);
   } else {
-    load_array(static_cast<ProductWeights&>(weights), array, logical);
+    auto& product = static_cast<ProductWeights&>(weights);
+    if (array == Array::kGradient) product.gradient_norm2.reset();
+    load_array(product, array, logical);
   }
   weights.stale = true;
 }

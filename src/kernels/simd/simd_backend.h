@@ -78,11 +78,13 @@ class SimdBackend : public Backend {
   // Logits of one tile, [panels][kMostRows, 32].
   virtual void word_products(const WordGroup& group, const float* packed,
                              const BlockedActivations& x, const Tile& tile, float* z) const;
-  // Before backward: what the words' gradients read of x; then these, of dL/dlogits in the tape.
+  // Before backward: what the words' gradients read of x; then these, of a few rows of dL/dlogits
+  // in the tape.
   virtual void take_hidden_gradient(const BlockedActivations& /*x*/) {}
   virtual Index word_gradient_memory() const { return 0; }
   virtual void word_gradient(const BlockTape& tape, const WordGroup& group,
-                             const BlockedActivations& x, bool adds, float* memory) const;
+                             const BlockedActivations& x, const Tile& rows, bool add,
+                             float* memory) const;
   // And the gradient of x: sums of tile i at sums + panel * per_panel + i * kMostRows * kPanel, set
   // by the first group.
   virtual void pack_word_rows(std::span<const WordGroup> /*groups*/) {}

@@ -14,8 +14,7 @@
 namespace sluice::kernels::simd {
 namespace {
 
-constexpr Index kGradientRows = 128;  // rows that stay in cache for a group's weight gradients
-constexpr Index kTileGroup = 5;       // tiles whose dx stays in cache over the whole vocabulary
+constexpr Index kTileGroup = 5;  // tiles whose dx stays in cache over the whole vocabulary
 constexpr float kNoWord = -std::numeric_limits<float>::infinity();
 
 // Rows x panels of logits of a group, as Kernels::exponentials reads them.
@@ -67,48 +66,48 @@ void finish_logits(const Kernels& kernels, const WordGroup& group, const WordTer
 // of nearly equal numbers it would lose what remains to be learnt. factors: memory for one a row.
 void logit_gradient(const Kernels& kernels, const BlockTape& tape, std::size_t number,
                     const WordGroup& group, const BlockedActivations& x,
-                    std::span<const int> targets, float* factors) {
-  const Index rows = x.span();
+                    std::span<const int> targets, const Tile& rows) {
   const std::vector<std::int32_t>& token_of = x.token_of();
-  const auto target_of = [&](Index row) {
-    const std::int32_t token = token_of[static_cast<std::size_t>(row)];
+  const auto target_of = [&](Index r) {
+    const std::int32_t token = token_of[static_cast<std::size_t>(rows.row + r)];
     return token < 0 ? -1 : targets[static_cast<std::size_t>(token)];
   };
-  for (Index row = 0; row < rows; ++row) {
-    factors[row] = target_of(row) < 0 ? 0 : tape.sums.panel_factor(number, row);
+  float factors[kGradientRows];
+  for (Index r = 0; r < rows.rows; ++r) {
+    factors[r] = target_of(r) < 0 ? 0 : tape.sums.panel_factor(number, rows.row + r);
   }
   for (Index i = 0; i < group.squares; ++i) {
-    kernels.scale_rows(tape.block(group.first_block + i), rows, factors);
+    kernels.scale_rows(tape.at(group.first_block + i, rows.row), rows.rows, factors);
   }
-  for (Index row = 0; row < rows; ++row) {
-    const Index place = group.place_of(target_of(row));
+  for (Index r = 0; r < rows.rows; ++r) {
+    const Index place = group.place_of(target_of(r));
     if (place < 0) continue;
-    tape.block(group.first_block + place / kBlock)[row * kBlock + place % kBlock] =
-        static_cast<float>(std::expm1(tape.sums.target_log_probability(row)));
+    tape.at(group.first_block + place / kBlock, rows.row + r)[place % kBlock] =
+        static_cast<float>(std::expm1(tape.sums.target_log_probability(rows.row + r)));
   }
 }
 
 // Adds the bias gradient; then, under weight norm, folds the scales in.
 void finish_logit_gradient(const Kernels& kernels, const BlockTape& tape, const WordGroup& group,
-                           Index rows) {
+                           const Tile& rows) {
   const TableWeights& w = *group.table;
   if (w.b() == nullptr && w.g() == nullptr) return;
   for (Index i = 0; i < group.squares; ++i) {
-    float* block = tape.block(group.first_block + i);
+    float* block = tape.at(group.first_block + i, rows.row);
     float sums[kBlock] = {};
-    kernels.add_columns(block, rows, sums);
+    kernels.add_columns(block, rows.rows, sums);
     float scale[kBlock] = {};
     for (Index lane = 0; lane < kBlock; ++lane) {
       const Index row = (group.first_square + i) * kBlock + lane;
       if (row < group.begin() || row >= group.end()) continue;
       if (w.b() != nullptr) {
         float& db = (*w.b())[Array::kGradient][row];
-        db = (w.has_bias_gradient ? db : 0) + sums[lane];
+        db = (w.has_bias_gradient || rows.row > 0 ? db : 0) + sums[lane];
       }
       if (w.g() != nullptr) scale[lane] = w.scale[static_cast<std::size_t>(row)];
     }
     if (w.g() == nullptr) continue;
-    for (Index r = 0; r < rows; ++r) {
+    for (Index r = 0; r < rows.rows; ++r) {
       for (Index lane = 0; lane < kBlock; ++lane) block[r * kBlock + lane] *= scale[lane];
     }
   }
@@ -154,9 +153,7 @@ void gain_gradient(const Kernels& kernels, const WordGroup& group) {
 
 std::unique_ptr<SoftmaxTape> SimdBackend::softmax_tape() { return std::make_unique<BlockTape>(); }
 
-Index SimdBackend::word_memory(const TableWeights& w) const {
-  return kMostSquares * w.row_size();
-}
+Index SimdBackend::word_memory(const TableWeights& w) const { return kMostSquares * w.row_size(); }
 
 // The group's weights with words as columns: [panels][width blocks][2][16][16 words].
 void SimdBackend::pack_words(const WordGroup& group, float* out) const {
@@ -193,32 +190,27 @@ void SimdBackend::word_products(const WordGroup& group, const float* packed,
 }
 
 void SimdBackend::word_gradient(const BlockTape& tape, const WordGroup& group,
-                                const BlockedActivations& x, bool adds, float* /*memory*/) const {
+                                const BlockedActivations& x, const Tile& rows, bool add,
+                                float* /*memory*/) const {
   const TableWeights& w = *group.table;
-  const Chunks rows = {x.span(), kGradientRows};
-  for (Index i = 0; i < rows.count(); ++i) {
-    const Index first = rows.begin(i);
-    for (Index s = 0; s < group.squares; ++s) {
-      const Index square = group.first_square + s;
-      const bool whole = square * kBlock >= group.begin() && (square + 1) * kBlock <= group.end();
-      for (Index block = 0; block < w.width_blocks; block += 2) {
-        const bool last = block + 1 == w.width_blocks;
-        const GradientTile tile = {
-            .x = tape.block(group.first_block + s) + first * kBlock,
-            .y = {x.at(block, first), x.at(last ? block : block + 1, first)},
-            .rows = rows.length(i),
-            .out = w.v()[Array::kGradient] + w.element(square * kBlock, block * kBlock),
-            .add = adds || i > 0};
-        if (whole && !last) {
-          kernels_.gradient(tile);
-        } else {
-          partial_gradient(kernels_, group, tile, square, block, tile.add);
-        }
+  for (Index s = 0; s < group.squares; ++s) {
+    const Index square = group.first_square + s;
+    for (Index block = 0; block < w.width_blocks; block += 2) {
+      const bool last = block + 1 == w.width_blocks;
+      const GradientTile tile = {
+          .x = tape.at(group.first_block + s, rows.row),
+          .y = {x.at(block, rows.row), x.at(last ? block : block + 1, rows.row)},
+          .rows = rows.rows,
+          .out = w.v()[Array::kGradient] + w.element(square * kBlock, block * kBlock),
+          .add = add};
+      if (group.has_all_of(square) && !last) {
+        kernels_.gradient(tile);
+      } else {
+        partial_gradient(kernels_, group, tile, square, block, add);
       }
     }
   }
 }
-
 
 void SimdBackend::softmax_forward(const Activations& x, std::span<const TableRows> words,
                                   std::span<const int> targets, std::span<double> nats,
@@ -265,8 +257,7 @@ void SimdBackend::softmax_forward(const Activations& x, std::span<const TableRow
       const std::size_t at = tape.sums.at(number, tile.row);
       kernels_.exponentials(
           z, group.panels(), tile.rows, tape.sums.panel_max.data() + at, group_sum.data() + at,
-          keep != nullptr ? tape.block(group.first_block) + tile.row * kBlock : nullptr,
-          tape.pitch);
+          keep != nullptr ? tape.at(group.first_block, tile.row) : nullptr, tape.pitch);
     }
   });
   const Chunks rows = {in.span(), 64};
@@ -299,13 +290,16 @@ void SimdBackend::softmax_backward(SoftmaxTape& keep, const Activations& x,
   assert(in.span() > 0);  // else nobody would write the gradient
   in.token_of();          // laid out here, not by several threads at once
   take_hidden_gradient(in);
-  reserve_workers(std::max(in.span(), word_gradient_memory()));
+  reserve_workers(word_gradient_memory());
+  const Chunks rows = {in.span(), kGradientRows};
   pool_.run(static_cast<Index>(groups.size()), [&](Index chunk, int worker) {
     const auto i = static_cast<std::size_t>(chunk);
-    float* memory = worker_memory(worker);
-    logit_gradient(kernels_, tape, i, groups[i], in, targets, memory);
-    finish_logit_gradient(kernels_, tape, groups[i], in.span());
-    word_gradient(tape, groups[i], in, adds[i] != 0, memory);
+    for (Index part = 0; part < rows.count(); ++part) {
+      const Tile tile = {rows.begin(part), rows.length(part)};
+      logit_gradient(kernels_, tape, i, groups[i], in, targets, tile);
+      finish_logit_gradient(kernels_, tape, groups[i], tile);
+      word_gradient(tape, groups[i], in, tile, adds[i] != 0 || part > 0, worker_memory(worker));
+    }
     if (groups[i].table->g() != nullptr) gain_gradient(kernels_, groups[i]);
   });
   for (const TableRows& part : words) part.table->has_bias_gradient = part.table->b() != nullptr;
@@ -342,14 +336,13 @@ void SimdBackend::backward_data(const BlockTape& tape, const BlockedActivations&
 }
 
 void SimdBackend::hidden_products(const BlockTape& tape, const WordGroup& group, bool first,
-                                  std::span<const Tile> tiles, float* sums,
-                                  Index per_panel) const {
+                                  std::span<const Tile> tiles, float* sums, Index per_panel) const {
   const TableWeights& w = *group.table;
   for (Index panel = 0; panel < (w.width_blocks + 1) / 2; ++panel) {
     float* out = sums + panel * per_panel;
     for (const Tile& tile : tiles) {
       kernels_.product(
-          {.a = tape.block(group.first_block) + tile.row * kBlock,
+          {.a = tape.at(group.first_block, tile.row),
            .a_chunk = tape.pitch,
            .a_tap = 0,
            .b = w.v()[Array::kValue] + w.element(group.first_square * kBlock, panel * kPanel),

@@ -11,7 +11,8 @@
 
 namespace sluice::kernels::simd {
 
-constexpr Index kMostSquares = 32;  // of a group: its weights and logits fit the second cache
+constexpr Index kMostSquares = 32;    // of a group: its weights and logits fit the second cache
+constexpr Index kGradientRows = 128;  // rows that stay there for a group's weight gradients
 
 // Words of a softmax that are worked on together: rows of one table, cut at its squares.
 struct WordGroup {
@@ -25,6 +26,10 @@ struct WordGroup {
   Index end() const { return std::min(part_end, (first_square + squares) * kBlock); }
   Index words() const { return end() - begin(); }
   Index panels() const { return (squares + 1) / 2; }
+  // Whether all 16 rows of a square are words of the group.
+  bool has_all_of(Index square) const {
+    return square * kBlock >= begin() && (square + 1) * kBlock <= end();
+  }
   // Of a word its column among the group's squares; -1: it is not here.
   Index place_of(Index word) const {
     const Index at = word - first_word;
@@ -43,7 +48,9 @@ struct BlockTape : SoftmaxTape {
   Index pitch = 0;  // of a block
   LogSums sums;
 
-  float* block(Index number) const { return exponentials.data() + number * pitch; }
+  float* at(Index block, Index row) const {
+    return exponentials.data() + block * pitch + row * kBlock;
+  }
   std::size_t bytes() const override {
     return static_cast<std::size_t>(exponentials.size()) * sizeof(float) + sums.bytes();
   }

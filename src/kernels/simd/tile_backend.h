@@ -35,7 +35,7 @@ class TileBackend : public SimdBackend {
   void take_hidden_gradient(const BlockedActivations& x) override;
   Index word_gradient_memory() const override;
   void word_gradient(const BlockTape& tape, const WordGroup& group, const BlockedActivations& x,
-                     bool adds, float* memory) const override;
+                     const Tile& rows, bool add, float* memory) const override;
   void pack_word_rows(std::span<const WordGroup> groups) override;
   void hidden_products(const BlockTape& tape, const WordGroup& group, bool first,
                        std::span<const Tile> tiles, float* sums, Index per_panel) const override;

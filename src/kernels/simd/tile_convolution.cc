@@ -12,7 +12,7 @@
 namespace sluice::kernels::simd {
 namespace {
 
-constexpr Index kPanelGroup = 4;    // panels that take turns while a tile's lines are in cache
+constexpr Index kPanelGroup = 4;     // panels that take turns while a tile's lines are in cache
 constexpr Index kGradientSteps = 8;  // steps whose operands stay in cache for all taps
 
 // Calls visit(panel, tile) for a chunk of a grid.
@@ -88,7 +88,8 @@ void TileBackend::conv_backward_weights(const Activations& x, const Activations&
     for (Index tap = 0; tap < taps; ++tap) {
       const Index shift = (taps - 1 - tap) * w.shape.dilation;
       float* first = w.v()[Array::kGradient] + w.offset(panel, block, tap);
-      float* second = one_block ? nullptr : w.v()[Array::kGradient] + w.offset(panel, next_block, tap);
+      float* second =
+          one_block ? nullptr : w.v()[Array::kGradient] + w.offset(panel, next_block, tap);
       const auto other = [&](float* square) {
         return square == nullptr || one_half ? nullptr : square + kSquare;
       };

@@ -146,9 +146,8 @@ void TileWeights::pack_backward(const Kernels& kernels, Index panel, Index line,
         continue;
       }
       for (Index half = 0; half < 2; ++half) {
-        kernels.narrow.column_pairs(
-            v()[Array::kValue] + offset(panel, block, tap) + half * kSquare, which,
-            tile + half * kTile / 2);
+        kernels.narrow.column_pairs(v()[Array::kValue] + offset(panel, block, tap) + half * kSquare,
+                                    which, tile + half * kTile / 2);
       }
     }
   });

@@ -35,8 +35,8 @@ void each_part(int parts, Index low, const Visit& visit) {
   if (parts > 1) visit(Part::kLow, low);
 }
 
-// A block's rows, 16 apart, as steps of 32 with a row per channel, [steps][16][32]; the last step is
-// filled up with zeros.
+// A block's rows, 16 apart, as steps of 32 with a row per channel, [steps][16][32]; the last step
+// is filled up with zeros.
 void take_columns(const float* block, Index rows, const Kernels& kernels, int parts, Index low,
                   Bfloat16* out);
 

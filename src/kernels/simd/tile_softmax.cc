@@ -8,15 +8,11 @@
 namespace sluice::kernels::simd {
 namespace {
 
-constexpr Index kGradientSteps = 8;  // steps of rows whose operands stay in cache for a group
+// Of a square of the tape, the rows of one call.
+constexpr Index kSquareColumns = kGradientRows / kLine * kTile;
 
 // Lines of words that a group takes in the tape and in packed words.
 Index first_line(const WordGroup& group) { return group.first_block / 2; }
-
-// Whether all rows of a square are words of the group.
-bool is_whole(const WordGroup& group, Index square) {
-  return square * kBlock >= group.begin() && (square + 1) * kBlock <= group.end();
-}
 
 // The rows of a square of gradients that are the group's.
 void copy_words(const WordGroup& group, Index square, Index block, const float* from, bool add) {
@@ -55,7 +51,8 @@ void TileBackend::pack_words(const WordGroup& group, float* packed) const {
           return;
         }
         kernels_.narrow.column_pairs(
-            w.v()[Array::kValue] + w.element((group.first_square + square) * kBlock, block * kBlock),
+            w.v()[Array::kValue] +
+                w.element((group.first_square + square) * kBlock, block * kBlock),
             which, to + part);
       });
     }
@@ -63,8 +60,7 @@ void TileBackend::pack_words(const WordGroup& group, float* packed) const {
 }
 
 void TileBackend::word_products(const WordGroup& group, const float* packed,
-                                const BlockedActivations& /*x*/, const Tile& tile,
-                                float* z) const {
+                                const BlockedActivations& /*x*/, const Tile& tile, float* z) const {
   const TableWeights& w = *group.table;
   const Index lines = lines_of(w.width_blocks), low = word_memory(w) * 2 / parts_;
   const TileSession session(tiles_);
@@ -90,33 +86,30 @@ void TileBackend::take_hidden_gradient(const BlockedActivations& x) {
 }
 
 Index TileBackend::word_gradient_memory() const {
-  return kMostSquares * kGradientSteps * kTile * parts_ / 2;
+  return kMostSquares * kSquareColumns * parts_ / 2;
 }
 
 void TileBackend::word_gradient(const BlockTape& tape, const WordGroup& group,
-                                const BlockedActivations& x, bool adds, float* memory) const {
+                                const BlockedActivations& /*x*/, const Tile& rows, bool add,
+                                float* memory) const {
   const TableWeights& w = *group.table;
   auto* columns = reinterpret_cast<Bfloat16*>(memory);  // [squares][steps][tile]
-  constexpr Index kSquareColumns = kGradientSteps * kTile, kLow = kMostSquares * kSquareColumns;
-  const Chunks rows = {x.span(), kGradientSteps * kLine};
+  constexpr Index kLow = kMostSquares * kSquareColumns;
+  for (Index s = 0; s < group.squares; ++s) {
+    take_columns(tape.at(group.first_block + s, rows.row), rows.rows, kernels_, parts_, kLow,
+                 columns + s * kSquareColumns);
+  }
   const TileSession session(tiles_);
-  for (Index i = 0; i < rows.count(); ++i) {
-    for (Index s = 0; s < group.squares; ++s) {
-      take_columns(tape.block(group.first_block + s) + rows.begin(i) * kBlock, rows.length(i),
-                   kernels_, parts_, kLow, columns + s * kSquareColumns);
-    }
-    for (Index s = 0; s < group.squares; s += 2) {
-      for (Index block = 0; block < w.width_blocks; block += 2) {
-        const Bfloat16* left = columns + s * kSquareColumns;
-        const Index second = std::min(block + 1, w.width_blocks - 1);
-        word_squares({.x = {left, left + kSquareColumns},
-                      .y = {pairs_.at(block, i * kGradientSteps, 0),
-                            pairs_.at(second, i * kGradientSteps, 0)},
-                      .steps = (rows.length(i) + kLine - 1) / kLine,
-                      .out = {},
-                      .add = adds || i > 0},
-                     kLow, group, s, block);
-      }
+  for (Index s = 0; s < group.squares; s += 2) {
+    for (Index block = 0; block < w.width_blocks; block += 2) {
+      const Bfloat16* left = columns + s * kSquareColumns;
+      const Index second = std::min(block + 1, w.width_blocks - 1), step = rows.row / kLine;
+      word_squares({.x = {left, left + kSquareColumns},
+                    .y = {pairs_.at(block, step, 0), pairs_.at(second, step, 0)},
+                    .steps = (rows.rows + kLine - 1) / kLine,
+                    .out = {},
+                    .add = add},
+                   kLow, group, s, block);
     }
   }
 }
@@ -130,16 +123,16 @@ void TileBackend::word_squares(TileGradient tile, Index x_low, const WordGroup& 
   const Index across = std::min<Index>(2, w.width_blocks - block);
   const Index square = group.first_square + s;
   bool whole = true;
-  for (Index m = 0; m < down; ++m) whole = whole && is_whole(group, square + m);
+  for (Index m = 0; m < down; ++m) whole = whole && group.has_all_of(square + m);
   const bool add = tile.add;
   tile.add = whole && add;
   if (down < 2) tile.x[1] = tile.x[0];
   alignas(64) float partial[4 * kSquare];
   for (Index m = 0; m < down; ++m) {
     for (Index n = 0; n < across; ++n) {
-      tile.out[m][n] = whole ? w.v()[Array::kGradient] +
-                                   w.element((square + m) * kBlock, (block + n) * kBlock)
-                             : partial + (2 * m + n) * kSquare;
+      tile.out[m][n] =
+          whole ? w.v()[Array::kGradient] + w.element((square + m) * kBlock, (block + n) * kBlock)
+                : partial + (2 * m + n) * kSquare;
     }
   }
   multiply(tile, x_low, pairs_.low());
@@ -178,15 +171,14 @@ void TileBackend::pack_word_rows(std::span<const WordGroup> groups) {
 }
 
 void TileBackend::hidden_products(const BlockTape& tape, const WordGroup& group, bool first,
-                                  std::span<const Tile> tiles, float* sums,
-                                  Index per_panel) const {
+                                  std::span<const Tile> tiles, float* sums, Index per_panel) const {
   constexpr Index kLow = kMostSquares / 2 * kMostRows * kLine;
   alignas(64) Bfloat16 lines[2 * kLow];  // of one tile: [lines of words][rows][32], in parts
   const TileSession session(tiles_);
   for (std::size_t i = 0; i < tiles.size(); ++i) {
     const Tile& tile = tiles[i];
     for (Index line = 0; line < group.panels(); ++line) {
-      const float* low = tape.block(group.first_block + 2 * line) + tile.row * kBlock;
+      const float* low = tape.at(group.first_block + 2 * line, tile.row);
       const float* high = 2 * line + 1 == group.squares ? nullptr : low + tape.pitch;
       each_part(parts_, kLow, [&](Part which, Index part) {
         kernels_.narrow.lines(low, high, kMostRows, which, lines + part + line * kMostRows * kLine);
@@ -196,8 +188,7 @@ void TileBackend::hidden_products(const BlockTape& tape, const WordGroup& group,
       multiply({.a = lines,
                 .a_chunk = kMostRows * kLine,
                 .a_tap = 0,
-                .b = word_rows_.data() +
-                     (panel * word_lines_ + first_line(group)) * kTilePair,
+                .b = word_rows_.data() + (panel * word_lines_ + first_line(group)) * kTilePair,
                 .b_chunk = kTilePair,
                 .chunks = group.panels(),
                 .taps = 1,

@@ -154,7 +154,9 @@ double SimdBackend::squared_norm(const Weights& weights) {
   double sum = 0;
   const Index columns = w->shape.columns();
   if (w->has_gradient) {
-    sum += squared_norm_of(w->v()[Array::kGradient], w->panels * w->panel_size());
+    sum += w->gradient_norm2.has_value()
+               ? *w->gradient_norm2
+               : squared_norm_of(w->v()[Array::kGradient], w->panels * w->panel_size());
   }
   if (w->has_gradient && w->g() != nullptr) {
     sum = std::max(sum - radial_part(w->dot, w->norm2), 0.0) +

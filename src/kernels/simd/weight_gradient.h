@@ -33,13 +33,14 @@ class WeightGradient {
   void finish();
 
  private:
-  void finish_block(Index panel, Index block, double* sums);
+  void finish_block(Index panel, Index block, double* dots, double* squares);
 
   const Kernels& kernels_;
   ProductWeights& w_;
   Index unit_;
   Chunks panels_, blocks_;
-  std::vector<double> dots_;  // dw' . v: [chunks of blocks][panels][32]; under weight norm
+  // dw' . v: [chunks of blocks][panels][32], under weight norm; |dw'|^2: [chunks][16].
+  std::vector<double> dots_, squares_;
 };
 
 }  // namespace sluice::kernels::simd

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "sluice/kernels/weights.h"
@@ -41,6 +42,7 @@ struct ProductWeights : Weights {
   // By place; norm2 and dot only under weight norm.
   std::vector<double> norm2;             // |v|^2
   std::vector<double> dot;               // dw' . v, of the gradient as it stands
+  std::optional<double> gradient_norm2;  // |dw'|^2; none: it was changed from outside
   AlignedBuffer scales, biases;          // empty: 1, 0
   std::unique_ptr<NarrowPanels> narrow;  // null: f32
 };
