@@ -4,35 +4,15 @@
 #include <cassert>
 
 #include "src/kernels/chunks.h"
-#include "src/kernels/gain.h"
+#include "src/kernels/simd/product_grid.h"
 #include "src/kernels/simd/resolved_junction.h"
 #include "src/kernels/simd/simd_backend.h"
+#include "src/kernels/simd/weight_gradient.h"
 
 namespace sluice::kernels::simd {
 namespace {
 
-// A grid of tiles times panels, cut by the shape alone: a group of tiles whose inputs stay in the
-// second cache, and about 32 chunks, so that no thread waits long for the last.
-struct Grid {
-  Grid(Index tile_count, Index panel_count)
-      : tiles{tile_count, std::clamp<Index>((tile_count + 3) / 4, 1, 10)},
-        panels{panel_count, std::max<Index>(1, panel_count * tiles.count() / 32)} {}
-  Index count() const { return tiles.count() * panels.count(); }
-
-  Chunks tiles, panels;
-};
-
 constexpr Index kGradientRows = 128;  // rows of x and dz that stay in cache for a group of squares
-
-// Panels and input blocks per chunk of a weight gradient: at least about 16 chunks.
-struct GradientGrid {
-  GradientGrid(Index panel_count, Index block_count)
-      : panels{panel_count, std::clamp<Index>(panel_count / 16, 1, 2)},
-        blocks{block_count, std::max<Index>(1, block_count * panels.count() / 16)} {}
-  Index count() const { return panels.count() * blocks.count(); }
-
-  Chunks panels, blocks;
-};
 
 }  // namespace
 
@@ -46,7 +26,7 @@ void SimdBackend::conv_forward(const Activations& x, const Weights& weights, Jun
     return junction.finish_forward();
   }
   const std::vector<Tile>& tiles = in.tiles();
-  const Grid grid(static_cast<Index>(tiles.size()), w.panels);
+  const ProductGrid grid(static_cast<Index>(tiles.size()), w.panels);
   pool_.run(grid.count(), [&](Index chunk, int) {
     const Index group = chunk / grid.panels.count(), part = chunk % grid.panels.count();
     alignas(64) float z[kMostRows * kPanel];
@@ -121,60 +101,27 @@ void SimdBackend::conv_backward_weights(const Activations& x, const Activations&
   assert(in.span() == dout.span() && in.span() > 0);
   assert(dout.paired == w.shape.paired);
   const Index taps = w.shape.taps;
-  const GradientGrid grid(w.panels, w.input_blocks);
   const Chunks rows = {in.span(), kGradientRows};
-  const bool normed = w.g() != nullptr;
-  std::vector<double> dots(
-      normed ? static_cast<std::size_t>(grid.blocks.count() * w.panels) * kPanel : 0);
-  pool_.run(grid.count(), [&](Index chunk, int) {
-    const Index group = chunk / grid.blocks.count(), part = chunk % grid.blocks.count();
-    float* gradient = w.v()[Array::kGradient];
-    const auto each = [&](const auto& visit) {
-      for (Index panel = grid.panels.begin(group); panel < grid.panels.end(group); ++panel) {
-        for (Index block = grid.blocks.begin(part); block < grid.blocks.end(part); ++block) {
-          for (Index tap = 0; tap < taps; ++tap) visit(panel, block, tap);
-        }
-      }
-    };
+  WeightGradient gradient(kernels_, w, 1);
+  pool_.run(gradient.chunks(), [&](Index chunk, int) {
     for (Index i = 0; i < rows.count(); ++i) {
       const Index first = rows.begin(i);
-      each([&](Index panel, Index block, Index tap) {
+      gradient.each(chunk, [&](Index panel, Index block) {
         const Index second = std::min(2 * panel + 1, w.column_blocks - 1);
-        // Context rows of dz are zero, so what stands beside them does not count.
-        kernels_.gradient({.x = in.at(block, first - (taps - 1 - tap) * w.shape.dilation),
-                           .y = {dout.at(2 * panel, first), dout.at(second, first)},
-                           .rows = rows.length(i),
-                           .out = gradient + w.offset(panel, block, tap),
-                           .add = i > 0 || w.has_gradient});
+        for (Index tap = 0; tap < taps; ++tap) {
+          // Context rows of dz are zero, so what stands beside them does not count.
+          kernels_.gradient(
+              {.x = in.at(block, first - (taps - 1 - tap) * w.shape.dilation),
+               .y = {dout.at(2 * panel, first), dout.at(second, first)},
+               .rows = rows.length(i),
+               .out = w.v()[Array::kGradient] + w.offset(panel, block, tap),
+               .add = i > 0 || w.has_gradient});
+        }
       });
     }
-    each([&](Index panel, Index block, Index tap) {
-      const Index at = w.offset(panel, block, tap);
-      // Columns that there are not, where their number of blocks is odd.
-      if (2 * panel + 1 == w.column_blocks) {
-        std::fill_n(gradient + at + kSquare, kSquare, 0.0F);
-      }
-      if (!normed) return;
-      double* sums = dots.data() + (part * w.panels + panel) * kPanel;
-      const float* v = w.v()[Array::kValue];
-      for (const Index half : {Index{0}, kSquare}) {
-        kernels_.add_dots(v + at + half, gradient + at + half, kSquare,
-                          sums + half / kSquare * kBlock);
-      }
-    });
+    gradient.finish_chunk(chunk);
   });
-  w.has_gradient = true;
-  if (!normed) return;
-  for (Index column = 0; column < w.shape.columns(); ++column) {
-    const Index at = w.place(column);
-    double dot = 0;
-    for (Index part = 0; part < grid.blocks.count(); ++part) {
-      dot += dots[static_cast<std::size_t>(part * w.panels * kPanel + at)];
-    }
-    w.dot[static_cast<std::size_t>(at)] = dot;
-    const Real gain = floored((*w.g())[Array::kValue][column]);
-    (*w.g())[Array::kGradient][column] = static_cast<Real>(dot / static_cast<double>(gain));
-  }
+  gradient.finish();
 }
 
 // [panels of inputs][column blocks][taps, the newest first][2][16 columns][16 inputs]
@@ -208,7 +155,7 @@ void SimdBackend::conv_backward_data(const Activations& dz, const Weights& weigh
   const Index taps = w.shape.taps, panel_size = w.column_blocks * taps * kPair;
   const std::vector<Tile>& tiles = dout.tiles();
   GradientReader reader(below, into, dout, pool_);
-  const Grid grid(static_cast<Index>(tiles.size()), (w.input_blocks + 1) / 2);
+  const ProductGrid grid(static_cast<Index>(tiles.size()), (w.input_blocks + 1) / 2);
   reader.prepare(grid.tiles.count());
   pool_.run(grid.count(), [&](Index chunk, int) {
     const Index group = chunk / grid.panels.count(), part = chunk % grid.panels.count();

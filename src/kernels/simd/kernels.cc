@@ -14,6 +14,7 @@
 
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
 
+#include "bfloat16-inl.h"
 #include "junction-inl.h"
 #include "narrow-inl.h"
 #include "product-inl.h"
@@ -40,6 +41,14 @@ inline constexpr Kernels kTable = {
     .product_int8 = ProductInt8,
     .gradient = Gradient,
     .transpose = Transpose,
+    .narrow = {.lines = LinesTo,
+               .transposed = TransposedTo,
+               .row_pairs = RowPairsTo,
+               .column_pairs = ColumnPairsTo},
+    .tiles = {.begin = NoTiles,
+              .end = NoTiles,
+              .product = TileProductOf,
+              .gradient = TileGradientOf},
     .junction_forward = JunctionForward,
     .junction_backward = JunctionBackward,
     .exponentials = Exponentials,

@@ -110,12 +110,12 @@ Index TableWeights::elements(const TableShape& shape) {
 
 std::unique_ptr<Activations> SimdBackend::activations(const RowMap& map, Index channels,
                                                       Form form) {
-  return std::make_unique<BlockedActivations>(map, channels, form, kernels_.tile_rows);
+  return std::make_unique<BlockedActivations>(map, channels, form, tile_rows_);
 }
 
 std::unique_ptr<Activations> SimdBackend::activations(const Selection& selection, Index channels,
                                                       Form form) {
-  return std::make_unique<BlockedActivations>(selection, channels, form, kernels_.tile_rows);
+  return std::make_unique<BlockedActivations>(selection, channels, form, tile_rows_);
 }
 
 void SimdBackend::reshape(Activations& x, const RowMap& map) { blocked(x).reshape(map); }
@@ -345,7 +345,7 @@ void SimdBackend::reserve_workers(Index size) {
 
 std::unique_ptr<Backend> make_simd_backend(ThreadPool& pool, const Kernels& kernels,
                                            RowUpdates updates) {
-  return std::make_unique<SimdBackend>(pool, kernels, updates);
+  return std::make_unique<SimdBackend>(pool, kernels, updates, kernels.tile_rows);
 }
 
 }  // namespace sluice::kernels::simd

@@ -5,6 +5,7 @@
 
 #include "sluice/kernels/backend.h"
 #include "sluice/kernels/instruction_set.h"
+#include "sluice/kernels/precision.h"
 #include "src/kernels/simd/layout.h"
 #include "src/kernels/simd/weights.h"
 
@@ -18,8 +19,9 @@ struct WordGroup;
 // arithmetic is in the kernels of one instruction set.
 class SimdBackend : public Backend {
  public:
-  SimdBackend(ThreadPool& pool, const Kernels& kernels, RowUpdates updates)
-      : pool_(pool), kernels_(kernels), updates_(updates) {}
+  // tile_rows: of a product's tile.
+  SimdBackend(ThreadPool& pool, const Kernels& kernels, RowUpdates updates, Index tile_rows)
+      : pool_(pool), kernels_(kernels), updates_(updates), tile_rows_(tile_rows) {}
 
   std::string_view name() const override { return name_of(kernels_.set); }
   Index elements(const ConvShape& shape) const override { return ProductWeights::elements(shape); }
@@ -64,7 +66,32 @@ class SimdBackend : public Backend {
   void catch_up(const Weights& weights) override;
   void discard_gradient(Weights& weights) override;
 
- private:
+ protected:
+  // What is derived from the values of a panel of columns: |v|^2.
+  virtual void refresh_panel(ProductWeights& w, Index panel);
+
+  // The products of the softmax, with the words of one group. Before forward: what they read of x,
+  // and of the words, which takes word_memory() floats.
+  virtual void take_hidden(const BlockedActivations& /*x*/) {}
+  virtual Index word_memory(const TableWeights& w) const;
+  virtual void pack_words(const WordGroup& group, float* packed) const;
+  // Logits of one tile, [panels][kMostRows, 32].
+  virtual void word_products(const WordGroup& group, const float* packed,
+                             const BlockedActivations& x, const Tile& tile, float* z) const;
+  // Before backward: what the words' gradients read of x; then these, of dL/dlogits in the tape.
+  virtual void take_hidden_gradient(const BlockedActivations& /*x*/) {}
+  virtual Index word_gradient_memory() const { return 0; }
+  virtual void word_gradient(const BlockTape& tape, const WordGroup& group,
+                             const BlockedActivations& x, bool adds, float* memory) const;
+  // And the gradient of x: sums of tile i at sums + panel * per_panel + i * kMostRows * kPanel, set
+  // by the first group.
+  virtual void pack_word_rows(std::span<const WordGroup> /*groups*/) {}
+  virtual void hidden_products(const BlockTape& tape, const WordGroup& group, bool first,
+                               std::span<const Tile> tiles, float* sums, Index per_panel) const;
+
+  ThreadPool& pool_;
+  const Kernels& kernels_;
+
   void forward_single_tokens(const BlockedActivations& x, const ProductWeights& w,
                              const ResolvedJunction& junction);
   // The weights with inputs and columns exchanged, for backward; valid until the next call.
@@ -74,7 +101,7 @@ class SimdBackend : public Backend {
   void catch_up_words(std::span<const TableRows> words) const;
   void catch_up_range(const TableWeights& w, Index begin, Index end) const;
   void catch_up_rows(const TableWeights& w, std::span<const int> rows) const;
-  void refresh_product(ProductWeights& w);
+  void finish_product(ProductWeights& w);
   void refresh_table(TableWeights& w);
   void narrow_product(ProductWeights& w, WeightFormat format);
   void narrow_table(TableWeights& w, WeightFormat format);
@@ -91,14 +118,16 @@ class SimdBackend : public Backend {
   void reserve_workers(Index size);
   float* worker_memory(int worker) { return workers_[static_cast<std::size_t>(worker)].data(); }
 
-  ThreadPool& pool_;
-  const Kernels& kernels_;
   RowUpdates updates_;
+  Index tile_rows_;
   AlignedBuffer shared_;
   std::vector<AlignedBuffer> workers_;
 };
 
 std::unique_ptr<Backend> make_simd_backend(ThreadPool& pool, const Kernels& kernels,
+                                           RowUpdates updates);
+std::unique_ptr<Backend> make_tile_backend(ThreadPool& pool, const Kernels& kernels,
+                                           const TileKernels& tiles, Precision precision,
                                            RowUpdates updates);
 
 }  // namespace sluice::kernels::simd

@@ -14,7 +14,6 @@
 namespace sluice::kernels::simd {
 namespace {
 
-constexpr Index kMostSquares = 32;    // of a group: its weights and logits fit the second cache
 constexpr Index kGradientRows = 128;  // rows that stay in cache for a group's weight gradients
 constexpr Index kTileGroup = 5;       // tiles whose dx stays in cache over the whole vocabulary
 constexpr float kNoWord = -std::numeric_limits<float>::infinity();
@@ -40,23 +39,6 @@ struct WordTerms {
   alignas(64) float biases[kMostSquares * kBlock] = {};
 };
 
-// The group's weights with words as columns: [panels][width blocks][2][16][16 words].
-void transpose_words(const Kernels& kernels, const WordGroup& group, float* out) {
-  const TableWeights& w = *group.table;
-  for (Index square = 0; square < 2 * group.panels(); ++square) {
-    for (Index block = 0; block < w.width_blocks; ++block) {
-      float* to = out + (square / 2 * w.width_blocks + block) * kPair + square % 2 * kSquare;
-      if (square == group.squares) {
-        std::fill_n(to, kSquare, 0.0F);
-        continue;
-      }
-      kernels.transpose(
-          w.v()[Array::kValue] + w.element((group.first_square + square) * kBlock, block * kBlock),
-          to);
-    }
-  }
-}
-
 // Columns of the first and last squares that are other words of the table, or none.
 void mask_words(const WordGroup& group, Index rows, float* z) {
   const auto mask = [&](Index begin, Index end) {
@@ -70,26 +52,15 @@ void mask_words(const WordGroup& group, Index rows, float* z) {
   mask(group.end() - first, group.panels() * kPanel);
 }
 
-void tile_logits(const Kernels& kernels, const WordGroup& group, const WordTerms& terms,
-                 const float* words, const BlockedActivations& x, const Tile& tile, float* z) {
-  const Index width_blocks = group.table->width_blocks;
-  for (Index panel = 0; panel < group.panels(); ++panel) {
-    float* out = z + panel * kMostRows * kPanel;
-    kernels.product({.a = x.at(0, tile.row),
-                     .a_chunk = x.rows().pitch,
-                     .a_tap = 0,
-                     .b = words + panel * width_blocks * kPair,
-                     .b_chunk = kPair,
-                     .chunks = width_blocks,
-                     .taps = 1,
-                     .rows = tile.rows,
-                     .out = out,
-                     .add = false});
-    if (terms.plain()) continue;
-    kernels.shift_logits(out, tile.rows, terms.normed ? terms.scales + panel * kPanel : nullptr,
+// What becomes of a tile's products with the words.
+void finish_logits(const Kernels& kernels, const WordGroup& group, const WordTerms& terms,
+                   Index rows, float* z) {
+  for (Index panel = 0; panel < group.panels() && !terms.plain(); ++panel) {
+    kernels.shift_logits(z + panel * kMostRows * kPanel, rows,
+                         terms.normed ? terms.scales + panel * kPanel : nullptr,
                          terms.biased ? terms.biases + panel * kPanel : nullptr);
   }
-  mask_words(group, tile.rows, z);
+  mask_words(group, rows, z);
 }
 
 // Makes e dL/dlogits = softmax - one-hot. The target's p - 1 comes from the logit: as a difference
@@ -163,33 +134,6 @@ void partial_gradient(const Kernels& kernels, const WordGroup& group, GradientTi
   }
 }
 
-void word_gradient(const Kernels& kernels, const BlockTape& tape, const WordGroup& group,
-                   const BlockedActivations& x, bool adds) {
-  const TableWeights& w = *group.table;
-  const Chunks rows = {x.span(), kGradientRows};
-  for (Index i = 0; i < rows.count(); ++i) {
-    const Index first = rows.begin(i);
-    for (Index s = 0; s < group.squares; ++s) {
-      const Index square = group.first_square + s;
-      const bool whole = square * kBlock >= group.begin() && (square + 1) * kBlock <= group.end();
-      for (Index block = 0; block < w.width_blocks; block += 2) {
-        const bool last = block + 1 == w.width_blocks;
-        const GradientTile tile = {
-            .x = tape.block(group.first_block + s) + first * kBlock,
-            .y = {x.at(block, first), x.at(last ? block : block + 1, first)},
-            .rows = rows.length(i),
-            .out = w.v()[Array::kGradient] + w.element(square * kBlock, block * kBlock),
-            .add = adds || i > 0};
-        if (whole && !last) {
-          kernels.gradient(tile);
-        } else {
-          partial_gradient(kernels, group, tile, square, block, tile.add);
-        }
-      }
-    }
-  }
-}
-
 // dw' . v and the gain's gradient, as of products in weights.h.
 void gain_gradient(const Kernels& kernels, const WordGroup& group) {
   TableWeights& w = *group.table;
@@ -209,6 +153,72 @@ void gain_gradient(const Kernels& kernels, const WordGroup& group) {
 }  // namespace
 
 std::unique_ptr<SoftmaxTape> SimdBackend::softmax_tape() { return std::make_unique<BlockTape>(); }
+
+Index SimdBackend::word_memory(const TableWeights& w) const {
+  return kMostSquares * w.row_size();
+}
+
+// The group's weights with words as columns: [panels][width blocks][2][16][16 words].
+void SimdBackend::pack_words(const WordGroup& group, float* out) const {
+  const TableWeights& w = *group.table;
+  for (Index square = 0; square < 2 * group.panels(); ++square) {
+    for (Index block = 0; block < w.width_blocks; ++block) {
+      float* to = out + (square / 2 * w.width_blocks + block) * kPair + square % 2 * kSquare;
+      if (square == group.squares) {
+        std::fill_n(to, kSquare, 0.0F);
+        continue;
+      }
+      kernels_.transpose(
+          w.v()[Array::kValue] + w.element((group.first_square + square) * kBlock, block * kBlock),
+          to);
+    }
+  }
+}
+
+void SimdBackend::word_products(const WordGroup& group, const float* packed,
+                                const BlockedActivations& x, const Tile& tile, float* z) const {
+  const Index width_blocks = group.table->width_blocks;
+  for (Index panel = 0; panel < group.panels(); ++panel) {
+    kernels_.product({.a = x.at(0, tile.row),
+                      .a_chunk = x.rows().pitch,
+                      .a_tap = 0,
+                      .b = packed + panel * width_blocks * kPair,
+                      .b_chunk = kPair,
+                      .chunks = width_blocks,
+                      .taps = 1,
+                      .rows = tile.rows,
+                      .out = z + panel * kMostRows * kPanel,
+                      .add = false});
+  }
+}
+
+void SimdBackend::word_gradient(const BlockTape& tape, const WordGroup& group,
+                                const BlockedActivations& x, bool adds, float* /*memory*/) const {
+  const TableWeights& w = *group.table;
+  const Chunks rows = {x.span(), kGradientRows};
+  for (Index i = 0; i < rows.count(); ++i) {
+    const Index first = rows.begin(i);
+    for (Index s = 0; s < group.squares; ++s) {
+      const Index square = group.first_square + s;
+      const bool whole = square * kBlock >= group.begin() && (square + 1) * kBlock <= group.end();
+      for (Index block = 0; block < w.width_blocks; block += 2) {
+        const bool last = block + 1 == w.width_blocks;
+        const GradientTile tile = {
+            .x = tape.block(group.first_block + s) + first * kBlock,
+            .y = {x.at(block, first), x.at(last ? block : block + 1, first)},
+            .rows = rows.length(i),
+            .out = w.v()[Array::kGradient] + w.element(square * kBlock, block * kBlock),
+            .add = adds || i > 0};
+        if (whole && !last) {
+          kernels_.gradient(tile);
+        } else {
+          partial_gradient(kernels_, group, tile, square, block, tile.add);
+        }
+      }
+    }
+  }
+}
+
 
 void SimdBackend::softmax_forward(const Activations& x, std::span<const TableRows> words,
                                   std::span<const int> targets, std::span<double> nats,
@@ -231,17 +241,19 @@ void SimdBackend::softmax_forward(const Activations& x, std::span<const TableRow
   const Index tile_count = static_cast<Index>(tiles.size());
   // About 32 chunks: by rows too, where words alone give too few.
   const Chunks parts = {tile_count, std::max<Index>(1, tile_count * count / 32)};
-  reserve_workers(kLogits + kMostSquares * groups.front().table->row_size());
+  take_hidden(in);
+  reserve_workers(kLogits + word_memory(*groups.front().table));
   pool_.run(count * parts.count(), [&](Index chunk, int worker) {
     const auto number = static_cast<std::size_t>(chunk / parts.count());
     const WordGroup& group = groups[number];
-    float *z = worker_memory(worker), *transposed_words = z + kLogits;
-    transpose_words(kernels_, group, transposed_words);
+    float *z = worker_memory(worker), *packed = z + kLogits;
+    pack_words(group, packed);
     const WordTerms terms(group);
     const Index part = chunk % parts.count();
     for (Index i = parts.begin(part); i < parts.end(part); ++i) {
       const Tile& tile = tiles[static_cast<std::size_t>(i)];
-      tile_logits(kernels_, group, terms, transposed_words, in, tile, z);
+      word_products(group, packed, in, tile, z);
+      finish_logits(kernels_, group, terms, tile.rows, z);
       for (Index r = 0; r < tile.rows; ++r) {
         const std::int32_t token = token_of[static_cast<std::size_t>(tile.row + r)];
         if (token < 0) continue;
@@ -286,12 +298,14 @@ void SimdBackend::softmax_backward(SoftmaxTape& keep, const Activations& x,
   }
   assert(in.span() > 0);  // else nobody would write the gradient
   in.token_of();          // laid out here, not by several threads at once
-  reserve_workers(in.span());
+  take_hidden_gradient(in);
+  reserve_workers(std::max(in.span(), word_gradient_memory()));
   pool_.run(static_cast<Index>(groups.size()), [&](Index chunk, int worker) {
     const auto i = static_cast<std::size_t>(chunk);
-    logit_gradient(kernels_, tape, i, groups[i], in, targets, worker_memory(worker));
+    float* memory = worker_memory(worker);
+    logit_gradient(kernels_, tape, i, groups[i], in, targets, memory);
     finish_logit_gradient(kernels_, tape, groups[i], in.span());
-    word_gradient(kernels_, tape, groups[i], in, adds[i] != 0);
+    word_gradient(tape, groups[i], in, adds[i] != 0, memory);
     if (groups[i].table->g() != nullptr) gain_gradient(kernels_, groups[i]);
   });
   for (const TableRows& part : words) part.table->has_bias_gradient = part.table->b() != nullptr;
@@ -306,41 +320,48 @@ void SimdBackend::backward_data(const BlockTape& tape, const BlockedActivations&
   const Chunks tile_groups = {count, std::clamp<Index>(count / 16, 1, kTileGroup)};
   const Index width_blocks = groups.front().table->width_blocks, panels = (width_blocks + 1) / 2;
   const Index per_panel = tile_groups.size * kMostRows * kPanel;
+  pack_word_rows(groups);
   reserve_workers(panels * per_panel);
   GradientReader reader(below, into, x, pool_);
   reader.prepare(tile_groups.count());
   pool_.run(tile_groups.count(), [&](Index chunk, int worker) {
     float* sums = worker_memory(worker);
     const Index first = tile_groups.begin(chunk), end = tile_groups.end(chunk);
-    const auto sums_of = [&](Index panel, Index tile) {
-      return sums + panel * per_panel + (tile - first) * kMostRows * kPanel;
-    };
+    const std::span<const Tile> part(tiles.data() + first, static_cast<std::size_t>(end - first));
     for (const WordGroup& group : groups) {
-      const TableWeights& w = *group.table;
-      for (Index panel = 0; panel < panels; ++panel) {
-        for (Index i = first; i < end; ++i) {
-          const Tile& tile = tiles[static_cast<std::size_t>(i)];
-          kernels_.product(
-              {.a = tape.block(group.first_block) + tile.row * kBlock,
-               .a_chunk = tape.pitch,
-               .a_tap = 0,
-               .b = w.v()[Array::kValue] + w.element(group.first_square * kBlock, panel * kPanel),
-               .b_chunk = w.row_size(),
-               .chunks = group.squares,
-               .taps = 1,
-               .rows = tile.rows,
-               .out = sums_of(panel, i),
-               .add = &group != &groups.front()});
-        }
-      }
+      hidden_products(tape, group, &group == &groups.front(), part, sums, per_panel);
     }
     for (Index panel = 0; panel < panels; ++panel) {
       for (Index i = first; i < end; ++i) {
-        reader.take(kernels_, chunk, panel, tiles[static_cast<std::size_t>(i)], sums_of(panel, i));
+        reader.take(kernels_, chunk, panel, tiles[static_cast<std::size_t>(i)],
+                    sums + panel * per_panel + (i - first) * kMostRows * kPanel);
       }
     }
   });
   reader.finish();
+}
+
+void SimdBackend::hidden_products(const BlockTape& tape, const WordGroup& group, bool first,
+                                  std::span<const Tile> tiles, float* sums,
+                                  Index per_panel) const {
+  const TableWeights& w = *group.table;
+  for (Index panel = 0; panel < (w.width_blocks + 1) / 2; ++panel) {
+    float* out = sums + panel * per_panel;
+    for (const Tile& tile : tiles) {
+      kernels_.product(
+          {.a = tape.block(group.first_block) + tile.row * kBlock,
+           .a_chunk = tape.pitch,
+           .a_tap = 0,
+           .b = w.v()[Array::kValue] + w.element(group.first_square * kBlock, panel * kPanel),
+           .b_chunk = w.row_size(),
+           .chunks = group.squares,
+           .taps = 1,
+           .rows = tile.rows,
+           .out = out,
+           .add = !first});
+      out += kMostRows * kPanel;
+    }
+  }
 }
 
 void SimdBackend::log_probabilities(const Activations& x, std::span<const TableRows> words,

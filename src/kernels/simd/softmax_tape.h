@@ -11,6 +11,8 @@
 
 namespace sluice::kernels::simd {
 
+constexpr Index kMostSquares = 32;  // of a group: its weights and logits fit the second cache
+
 // Words of a softmax that are worked on together: rows of one table, cut at its squares.
 struct WordGroup {
   TableWeights* table;

@@ -87,38 +87,39 @@ PreparedStep::PreparedStep(const UpdateRule& step) : rule(step) {
 
 void SimdBackend::refresh(Weights& weights) {
   if (auto* product = dynamic_cast<ProductWeights*>(&weights)) {
-    product->narrow = nullptr;
-    refresh_product(*product);
+    pool_.run(product->panels, [&](Index panel, int) { refresh_panel(*product, panel); });
+    finish_product(*product);
   } else {
-    auto& table = static_cast<TableWeights&>(weights);
-    table.narrow = nullptr;
-    refresh_table(table);
+    refresh_table(static_cast<TableWeights&>(weights));
   }
-  weights.stale = false;
 }
 
-void SimdBackend::refresh_product(ProductWeights& w) {
-  if (w.b() != nullptr) {
-    for (Index column = 0; column < w.shape.columns(); ++column) {
-      w.biases.data()[w.place(column)] = (*w.b())[Array::kValue][column];
-    }
-  }
+void SimdBackend::refresh_panel(ProductWeights& w, Index panel) {
   if (w.g() == nullptr) return;
-  std::fill(w.norm2.begin(), w.norm2.end(), 0);
-  pool_.run(w.panels, [&](Index panel, int) {
-    const float* v = w.v()[Array::kValue] + w.offset(panel, 0, 0);
-    for (Index at = 0; at < w.panel_size(); at += kSquare) {
-      kernels_.add_dots(v + at, v + at, kSquare,
-                        w.norm2.data() + panel * kPanel + at / kSquare % 2 * kBlock);
-    }
-  });
+  double* sums = w.norm2.data() + panel * kPanel;
+  std::fill_n(sums, kPanel, 0);
+  const float* v = w.v()[Array::kValue] + w.offset(panel, 0, 0);
+  for (Index at = 0; at < w.panel_size(); at += kSquare) {
+    kernels_.add_dots(v + at, v + at, kSquare, sums + at / kSquare % 2 * kBlock);
+  }
+}
+
+// Once all panels are refreshed.
+void SimdBackend::finish_product(ProductWeights& w) {
+  w.narrow = nullptr;
+  w.stale = false;
   for (Index column = 0; column < w.shape.columns(); ++column) {
-    const auto at = static_cast<std::size_t>(w.place(column));
-    w.scales.data()[at] = floor_and_scale(w.norm2[at], (*w.g())[Array::kValue][column]);
+    const Index place = w.place(column);
+    if (w.b() != nullptr) w.biases.data()[place] = (*w.b())[Array::kValue][column];
+    if (w.g() == nullptr) continue;
+    w.scales.data()[place] =
+        floor_and_scale(w.norm2[static_cast<std::size_t>(place)], (*w.g())[Array::kValue][column]);
   }
 }
 
 void SimdBackend::refresh_table(TableWeights& w) {
+  w.narrow = nullptr;
+  w.stale = false;
   if (w.g() == nullptr) return;
   const Chunks rows = w.row_chunks();
   pool_.run(rows.count(), [&](Index chunk, int) {
@@ -201,10 +202,11 @@ void SimdBackend::update(Weights& weights, const UpdateRule& rule) {
   if (auto* product = dynamic_cast<ProductWeights*>(&weights)) {
     update_product(*product, rule);
   } else {
-    update_table(static_cast<TableWeights&>(weights), rule);
+    auto& table = static_cast<TableWeights&>(weights);
+    update_table(table, rule);
+    refresh_table(table);
   }
   discard_gradient(weights);
-  refresh(weights);
 }
 
 void SimdBackend::update_plain(const Slices& slices, Index size, const UpdateRule& rule,
@@ -228,28 +230,25 @@ void SimdBackend::update_product(ProductWeights& w, const UpdateRule& rule) {
     if (!w.has_bias_gradient) std::fill_n((*w.b())[Array::kGradient], columns, 0.0F);
     update_plain(*w.b(), columns, rule, rule.other_decay);
   }
-  if (w.g() == nullptr) {
-    update_plain(w.v(), w.panels * w.panel_size(), rule, rule.matrix_decay);
-    return;
-  }
   // v under weight norm: the true gradient is dw' - v (dw' . v) / |v|^2, column by column.
   std::vector<float> share(w.dot.size());
   for (std::size_t at = 0; at < share.size(); ++at) {
     if (w.norm2[at] > 0) share[at] = static_cast<float>(w.dot[at] / w.norm2[at]);
   }
-  const Chunks pairs = row_runs(w.panels * w.input_blocks * w.shape.taps, kPair);
-  const Index per_panel = w.input_blocks * w.shape.taps;
+  const bool normed = w.g() != nullptr;
+  const double decay = normed ? rule.other_decay : rule.matrix_decay;
   const PreparedStep step(rule);
-  pool_.run(pairs.count(), [&](Index chunk, int) {
-    for (Index pair = pairs.begin(chunk); pair < pairs.end(chunk); ++pair) {
-      for (Index half = 0; half < 2; ++half) {
-        kernels_.update(step, rule.other_decay, run_of(w.v(), pair * kPair + half * kSquare),
-                        kSquare, share.data() + pair / per_panel * kPanel + half * kBlock, 1,
-                        kSquare);
-      }
+  // What follows from the values is made while a panel is in cache.
+  pool_.run(w.panels, [&](Index panel, int) {
+    for (Index at = 0; at < w.panel_size(); at += kSquare) {
+      const Index half = at / kSquare % 2;
+      kernels_.update(step, decay, run_of(w.v(), w.offset(panel, 0, 0) + at), kSquare,
+                      normed ? share.data() + panel * kPanel + half * kBlock : nullptr, 1, kSquare);
     }
+    refresh_panel(w, panel);
   });
-  update_plain(*w.g(), columns, rule, rule.matrix_decay);
+  if (normed) update_plain(*w.g(), columns, rule, rule.matrix_decay);
+  finish_product(w);
 }
 
 void SimdBackend::update_table(TableWeights& w, const UpdateRule& rule) {
