@@ -17,6 +17,7 @@
 #include "src/cli/network_report.h"
 #include "src/cli/options.h"
 #include "src/cli/output.h"
+#include "src/cli/precision_option.h"
 
 namespace sluice::cli {
 namespace {
@@ -27,7 +28,7 @@ constexpr std::uint64_t kTextTokens = 2'000'000;
 struct BenchArguments {
   ConfigArguments config;
   std::optional<Index> threads;
-  std::optional<std::string> weights;
+  std::optional<std::string> weights, precision;
   double seconds = 10;
   bool json = false;
   Verbosity verbosity;
@@ -36,6 +37,7 @@ struct BenchArguments {
 config::Config checked_config(const BenchArguments& arguments) {
   config::Config config = effective_config(arguments.config);
   if (arguments.threads) config.train.threads = *arguments.threads;
+  if (arguments.precision) config.train.precision = parse_precision(*arguments.precision);
   // The length of a run does not matter here.
   const train::TrainConfig& limits = config.train;
   if (!limits.max_steps && !limits.max_epochs && !limits.max_time) config.train.max_steps = 1;
@@ -68,6 +70,8 @@ ExitCode run_bench(const BenchArguments& arguments, Output& out) {
   start_logging(arguments.verbosity, bar);
   config::Config config = checked_config(arguments);
   const Index vocabulary = vocabulary_of(config, *arguments.config.config);
+  const kernels::InstructionSet instructions = kernels::chosen_instruction_set();
+  const kernels::Precision precision = settle_precision(config.train.precision, instructions);
   resolve_cutoffs(config, vocabulary);
   const train::BenchmarkSetup setup = {.model = config.model,
                                        .optimizer = config.optimizer,
@@ -81,7 +85,7 @@ ExitCode run_bench(const BenchArguments& arguments, Output& out) {
                                        .seconds = arguments.seconds};
   ThreadPool pool(config.train.threads > 0 ? static_cast<int>(config.train.threads)
                                            : available_cpus());
-  const auto backend = kernels::make_backend(pool);
+  const auto backend = kernels::make_backend(pool, instructions, precision);
   std::string current;
   const auto progress = [&](std::string_view stage, double done) {
     if (!bar.enabled() && stage != current) spdlog::info("{:>3.0f} % | {}", 100 * done, stage);
@@ -96,6 +100,7 @@ ExitCode run_bench(const BenchArguments& arguments, Output& out) {
                               .tokens_per_sample = setup.tokens_per_sample,
                               .accumulate_steps = setup.accumulate_steps,
                               .backend = std::string(backend->name()),
+                              .precision = backend->precision(),
                               .weights = weights,
                               .threads = pool.size(),
                               .result = result};
@@ -111,6 +116,9 @@ Action set_up_bench(CLI::App& command) {
   add_option(command, "--threads", arguments->threads, "N",
              "threads; 0: the CPUs this process may use; default: train.threads",
              {.min = 0, .max = 4096});
+  add_precision(command, arguments->precision,
+                "of training and evaluation; default: train.precision, which by default is auto: "
+                "bf16 where the CPU has AMX, else f32");
   add_weights(command, arguments->weights, "that tokens are written with");
   add_option(command, "--seconds", arguments->seconds, "S",
              "how long to measure, about; three repeats of everything are made whatever they take",

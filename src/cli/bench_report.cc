@@ -79,6 +79,17 @@ std::string rates_text(const BenchmarkResult& result) {
               result.generate_bytes_per_second(), result.limits.weights_rate);
 }
 
+std::string_view peak_instructions(const train::BenchmarkLimits& limits) {
+  return limits.peak_of_tiles ? "AMX" : kernels::widest_instructions();
+}
+
+std::string peak_text(const BenchReport& report) {
+  const train::BenchmarkLimits& limits = report.result.limits;
+  return fmt::format("{:.1f} GFLOP/s of {} multiply-adds ({}){}", limits.product_peak / 1e9,
+                     limits.peak_of_tiles ? "bf16" : "f32", peak_instructions(limits),
+                     report.precision == kernels::Precision::kBf16x3 ? ", three for one" : "");
+}
+
 }  // namespace
 
 std::string as_text(const BenchReport& report) {
@@ -92,11 +103,9 @@ std::string as_text(const BenchReport& report) {
   return line("network", fmt::format("{}: {} parameters, vocabulary {}", printable(report.config),
                                      format_count(static_cast<double>(result.work.parameters)),
                                      report.vocabulary)) +
-         line("computed by",
-              fmt::format("{} kernels, f32, threads: {}", report.backend, report.threads)) +
-         line("limits",
-              fmt::format("{:.1f} GFLOP/s of f32 multiply-adds ({})",
-                          result.limits.product_peak / 1e9, kernels::widest_instructions())) +
+         line("computed by", fmt::format("{} kernels, {}, threads: {}", report.backend,
+                                         name_of(report.precision), report.threads)) +
+         line("limits", peak_text(report)) +
          line("", gigabytes(result.limits.weights_rate, result.work.weight_bytes) +
                       ", as a written token does") +
          line("", gigabytes(result.limits.memory_rate, result.limits.memory_bytes)) + "\n" +
@@ -121,10 +130,10 @@ std::string as_json(const BenchReport& report) {
       {"generate_bytes_per_second", result.generate_bytes_per_second()},
       {"weights_bytes_per_second", result.limits.weights_rate},
       {"memory_bytes_per_second", result.limits.memory_rate},
-      {"precision", "f32"},
+      {"precision", name_of(report.precision)},
       {"weights", name_of(report.weights)},
       {"backend", report.backend},
-      {"peak_instructions", kernels::widest_instructions()},
+      {"peak_instructions", peak_instructions(result.limits)},
       {"threads", report.threads},
       {"parameters", result.work.parameters},
       {"vocab_size", report.vocabulary},

@@ -12,6 +12,7 @@ struct BenchReport {
   Index vocabulary = 0;
   Index batch_size = 0, tokens_per_sample = 0, accumulate_steps = 1;
   std::string backend;  // kernels that computed
+  kernels::Precision precision = kernels::Precision::kF32;
   kernels::WeightFormat weights = kernels::WeightFormat::kFloat32;
   int threads = 1;
   train::BenchmarkResult result;

@@ -46,13 +46,16 @@ std::vector<double> tail_shares(const DryRun& run) {
 std::string network_text(const DryRun& run) {
   const model::Summary summary = model::summarise(run.config.model, run.text.tokenizer->size());
   const double forward = 2 * summary.multiply_adds(tail_shares(run));
+  const kernels::Backend& backend = run.network.backend();
   return line("parameters",
               fmt::format("{}: {}", format_count(static_cast<double>(summary.parameters())),
                           parts_text(summary))) +
          line("receptive field",
               fmt::format("{} tokens", model::receptive_field(run.config.model))) +
          line("FLOP per token", fmt::format("{} forward, {} in training", format_count(forward),
-                                            format_count(3 * forward)));
+                                            format_count(3 * forward))) +
+         line("computed in",
+              fmt::format("{} ({} kernels)", name_of(backend.precision()), backend.name()));
 }
 
 std::string length_text(const DryRun& run, model::GatedConvLm::State& memory) {
@@ -94,6 +97,7 @@ std::string memory_text(const train::MemoryPlan& plan, double so_far) {
   part("averages", plan.averages);
   part("activations", plan.activations);
   part("softmax", plan.softmax);
+  if (plan.working > 0) part("working copies", plan.working);
   part("evaluation, save", plan.evaluation);
   part("rest", plan.rest);
   if (so_far > plan.total()) part("reading the text", so_far);

@@ -22,6 +22,7 @@
 #include "src/cli/model_arguments.h"
 #include "src/cli/options.h"
 #include "src/cli/output.h"
+#include "src/cli/precision_option.h"
 #include "src/cli/text_arguments.h"
 
 namespace sluice::cli {
@@ -31,6 +32,7 @@ struct EvalArguments {
   ModelArguments model;
   std::vector<std::string> files;
   std::optional<std::string> invalid_utf8, mode;
+  std::string precision{name_of(kernels::Precision::kF32)};
   bool json = false;
 };
 
@@ -47,6 +49,7 @@ nlohmann::ordered_json figures(const Scored& scored, const config::OpenModel& mo
                                const std::vector<std::string>& files) {
   const auto& [totals, mode, weights, seconds] = scored;
   const auto& tokenizer = *model.parts.tokenizer;
+  const kernels::Precision precision = model.network->backend().precision();
   return {
       {"perplexity", eval::perplexity(totals)},
       {"perplexity_stderr", eval::perplexity_stderr(totals)},
@@ -66,8 +69,8 @@ nlohmann::ordered_json figures(const Scored& scored, const config::OpenModel& mo
       {"mode", name_of(mode)},
       {"receptive_field", model::receptive_field(model.parts.config.model)},
       {"context", nullptr},
-      // Of the weights; the arithmetic is always f32.
-      {"precision", name_of(weights)},
+      // Of the products, or of the weights where those are f32; one of them always is.
+      {"precision", precision != kernels::Precision::kF32 ? name_of(precision) : name_of(weights)},
       {"vocab_size", tokenizer.size()},
       {"lossless", tokenizer.lossless() && totals.oov == 0},
       {"step", model.file.state().step},
@@ -108,9 +111,11 @@ std::string report(const Scored& scored, const config::OpenModel& model) {
   if (weights != kernels::WeightFormat::kFloat32) {
     text += fmt::format("weights          rounded to {}\n", name_of(weights));
   }
-  text += fmt::format("speed            {} tokens/s in f32 ({}), {}\n",
-                      train::format_count(static_cast<double>(totals.tokens) / seconds),
-                      model.network->backend().name(), train::format_duration(seconds));
+  const kernels::Backend& backend = model.network->backend();
+  text +=
+      fmt::format("speed            {} tokens/s in {} ({}), {}\n",
+                  train::format_count(static_cast<double>(totals.tokens) / seconds),
+                  name_of(backend.precision()), backend.name(), train::format_duration(seconds));
   return text + fmt::format("perplexity       {:.4f} ± {:.4f}\n", eval::perplexity(totals),
                             eval::perplexity_stderr(totals));
 }
@@ -146,10 +151,19 @@ ExitCode run_eval(const EvalArguments& arguments, Output& out) {
   std::optional<text::Mode> chosen;
   if (arguments.mode) chosen = parse_enum<text::Mode>("--mode", *arguments.mode);
   const kernels::WeightFormat weights = parse_weights(arguments.model.weights);
+  const PrecisionChoice wanted = parse_precision(arguments.precision);
+  if (weights != kernels::WeightFormat::kFloat32 && wanted != kernels::Precision::kF32) {
+    throw Error(ExitCode::kUsage,
+                "--weights {} and --precision {}: weights of fewer bits are multiplied in f32 "
+                "(expected one of them, found both)",
+                name_of(weights), arguments.precision);
+  }
   train::ProgressBar bar(wants_bar(arguments.model.verbosity));
   start_logging(arguments.model.verbosity, bar);
+  const kernels::InstructionSet instructions = kernels::chosen_instruction_set();
+  const kernels::Precision precision = settle_precision(wanted, instructions);
   ThreadPool pool(arguments.model.thread_count());
-  const auto backend = kernels::make_backend(pool);
+  const auto backend = kernels::make_backend(pool, instructions, precision);
   const std::vector<std::string> files = text::expand_files(arguments.files);
   check_readable(files);
   const config::OpenModel model = config::open_model(arguments.model.path(), *backend);
@@ -184,6 +198,8 @@ Action set_up_eval(CLI::App& command) {
   add_invalid_utf8(command, arguments->invalid_utf8, "as the model's text was read");
   add_option(command, "--mode", arguments->mode, enum_choices<text::Mode>(),
              "the text as one stream, or each line alone; default: as the model was trained");
+  add_precision(command, arguments->precision,
+                "of products; f32: the figure that is the same on every CPU");
   add_flag(command, "--json", arguments->json, "one JSON object instead of a table");
   add_positional_list(command, "FILE", arguments->files,
                       "text, one corpus in the order given; - is standard input; .gz and "

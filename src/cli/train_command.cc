@@ -11,6 +11,7 @@
 #include "sluice/base/stop_signal.h"
 #include "sluice/config/open_model.h"
 #include "sluice/config/run_text.h"
+#include "sluice/eval/evaluation.h"
 #include "sluice/kernels/instruction_set.h"
 #include "sluice/optim/optimizer.h"
 #include "sluice/text/file_stamps.h"
@@ -22,6 +23,7 @@
 #include "src/cli/model_arguments.h"
 #include "src/cli/options.h"
 #include "src/cli/output.h"
+#include "src/cli/precision_option.h"
 #include "src/cli/train_start.h"
 
 namespace sluice::cli {
@@ -54,6 +56,13 @@ void warn_of_changes(text::FileStamps& stamps) {
   }
 }
 
+void note_resume(const train::TrainState& state, kernels::Precision before,
+                 kernels::Precision now) {
+  spdlog::info("resumed at step {}", state.step);
+  if (before == now) return;
+  spdlog::info("precision: {} until here, {} from here on", name_of(before), name_of(now));
+}
+
 // Says what is about to happen.
 void announce(const Config& config, const RunDirectory& directory, const config::RunText& text,
               const model::GatedConvLm& network, const train::DiskPlan& disk) {
@@ -77,8 +86,8 @@ void announce(const Config& config, const RunDirectory& directory, const config:
                text.valid.size(), text.tokenizer->size());
   spdlog::info("network: {} parameters, receptive field {} tokens", train::format_count(parameters),
                model::receptive_field(config.model));
-  spdlog::info("training: {}, f32 ({}) on {} threads; at most {}B on disk", length,
-               network.backend().name(),
+  spdlog::info("training: {}, {} ({}) on {} threads; at most {}B on disk", length,
+               name_of(network.backend().precision()), network.backend().name(),
                config.train.threads > 0 ? config.train.threads : available_cpus(),
                train::format_count(disk.most));
   if (config.train.max_time && !config.train.max_steps && !config.train.max_epochs) {
@@ -89,8 +98,7 @@ void announce(const Config& config, const RunDirectory& directory, const config:
 ExitCode train_run(const Config& config, const train::ModelInfo& info, RunDirectory& directory,
                    const config::RunText& text, const text::Batcher& batches,
                    model::GatedConvLm& network, const train::TrainState& state,
-                   text::FileStamps& stamps, const Deadline& deadline, train::ProgressBar& bar,
-                   Output& out) {
+                   text::FileStamps& stamps, const Deadline& deadline, train::ProgressBar& bar) {
   train::Trainer trainer(
       {.train = config.train,
        .optimizer = config.optimizer,
@@ -132,8 +140,29 @@ ExitCode train_run(const Config& config, const train::ModelInfo& info, RunDirect
                std::exp(end.best_loss));
   spdlog::info("for comparison: the frequencies of the tokens alone give {:.4f} nats per token",
                unigram_loss(text));
-  out.write(directory.best_path() + "\n");
   return ExitCode::kDone;
+}
+
+// The best model's figure as `sluice eval` computes it, and so comparable, after a run that has
+// validated in fewer bits. A stop ends it early.
+void evaluate_in_f32(const Config& config, const RunDirectory& directory,
+                     const config::RunText& text, kernels::InstructionSet instructions,
+                     ThreadPool& pool, train::ProgressBar& bar) {
+  const auto backend = kernels::make_backend(pool, instructions);
+  const config::OpenModel best = config::open_model(directory.best_path(), *backend);
+  const auto tokens = static_cast<double>(text.valid.size());
+  eval::Totals totals;
+  const bool whole = eval::evaluate(
+      *best.network, text.permutation, text.tokenizer->end_of_line(), config.data.mode, text.valid,
+      [&](std::uint64_t scored, std::uint64_t) {
+        bar.show(static_cast<double>(scored) / tokens, "evaluating in f32");
+        return !StopSignal::requested();
+      },
+      totals);
+  bar.clear();
+  if (!whole) return;
+  spdlog::info("in f32, as \"sluice eval\": {:.4f} nats per token, perplexity {:.2f}",
+               eval::nats_per_token(totals), eval::perplexity(totals));
 }
 
 // Encodes the texts, and checks them against what the run goes on from.
@@ -163,6 +192,27 @@ config::RunText prepare_text(Start& start, text::Cache cache, const Deadline& de
   return text;
 }
 
+train::ModelInfo model_info(const Config& config, const config::RunText& text,
+                            kernels::Precision precision) {
+  return {.config = to_json(config),
+          .tokenizer = text.tokenizer->serialise(),
+          .permutation = text.permutation.model_ids(),
+          .data_hash = text.train.corpus_hash(),
+          .valid_hash = text.valid.corpus_hash(),
+          .tokenizer_hash = text.tokenizer->hash(),
+          .precision = precision};
+}
+
+void begin_directory(Start& start, bool overwrite, const model::GatedConvLm& network,
+                     const train::DiskPlan& disk) {
+  // Everything that can be refused is refused before an older run's files go.
+  network.state(start.config.data.batch_size, start.config.data.tokens_per_sample, true);
+  check_disk(start.path, disk.checkpoint + disk.model);
+  StopSignal::install();
+  start.directory = std::make_unique<RunDirectory>(RunDirectory::open_new(start.path, overwrite));
+  start.directory->clear();
+}
+
 ExitCode run_train(const TrainArguments& arguments, Output& out) {
   // A dry run has nothing to save.
   const Deadline deadline(arguments.dry_run ? std::nullopt : arguments.stop_after);
@@ -172,6 +222,7 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   const kernels::InstructionSet instructions = kernels::chosen_instruction_set();
   Start start = start_run(arguments);
   const Config& config = start.config;
+  const kernels::Precision precision = settle_precision(config.train.precision, instructions);
   warn_of_idle_keys(config);
   const text::Cache cache = arguments.dry_run ? text::Cache::kReadOnly : text::Cache::kKeep;
   ThreadPool pool(config.train.threads > 0 ? static_cast<int>(config.train.threads)
@@ -183,16 +234,11 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   const auto batches = text::make_batcher(
       config.data, text.train, text.permutation, text.tokenizer->end_of_line(),
       model::context_rows(config.model), static_cast<std::uint64_t>(config.train.seed));
-  const auto backend = kernels::make_backend(pool, instructions);
+  const auto backend = kernels::make_backend(pool, instructions, precision);
   const kernels::ArraySet arrays =
       kernels::training_arrays(optim::update_kind(config.optimizer), config.train.ema_decay > 0);
   model::GatedConvLm network(config.model, text.tokenizer->size(), *backend, arrays);
-  const train::ModelInfo info = {.config = to_json(config),
-                                 .tokenizer = text.tokenizer->serialise(),
-                                 .permutation = text.permutation.model_ids(),
-                                 .data_hash = text.train.corpus_hash(),
-                                 .valid_hash = text.valid.corpus_hash(),
-                                 .tokenizer_hash = text.tokenizer->hash()};
+  const train::ModelInfo info = model_info(config, text, precision);
   const train::TrainState state = load_weights(start, network);
   if (arguments.dry_run) {
     return dry_run({.config = config,
@@ -206,24 +252,22 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
                    out);
   }
   const train::DiskPlan disk = train::plan_disk(network.parameters(), info, config.train.keep_last);
-  if (!start.checkpoint) {
-    // Everything that can be refused is refused before an older run's files go.
-    network.state(config.data.batch_size, config.data.tokens_per_sample, true);
-    check_disk(start.path, disk.checkpoint + disk.model);
-    StopSignal::install();
-    start.directory =
-        std::make_unique<RunDirectory>(RunDirectory::open_new(start.path, arguments.overwrite));
-    start.directory->clear();
-  }
+  if (!start.checkpoint) begin_directory(start, arguments.overwrite, network, disk);
   write_file_atomically(start.directory->config_path(), info.config);
   log_to_file(start.directory->log_path());
   announce(config, *start.directory, text, network, disk);
-  if (start.checkpoint) spdlog::info("resumed at step {}", state.step);
+  if (start.checkpoint) note_resume(state, start.checkpoint->info().precision, precision);
   if (start.init) spdlog::info("initial weights: {}", start.init->path());
   start.checkpoint.reset();
   start.init.reset();
-  return train_run(config, info, *start.directory, text, *batches, network, state, stamps, deadline,
-                   bar, out);
+  const ExitCode end = train_run(config, info, *start.directory, text, *batches, network, state,
+                                 stamps, deadline, bar);
+  if (end != ExitCode::kDone) return end;
+  if (precision != kernels::Precision::kF32) {
+    evaluate_in_f32(config, *start.directory, text, instructions, pool, bar);
+  }
+  out.write(start.directory->best_path() + "\n");
+  return end;
 }
 
 }  // namespace
@@ -249,6 +293,7 @@ Action set_up_train(CLI::App& command) {
              {.min = 0, .max = 1e9, .above_min = true});
   add_option(command, "--threads", arguments->threads, "N", "instead of train.threads",
              {.min = 0, .max = 4096});
+  add_precision(command, arguments->precision, "instead of train.precision");
   add_flag(command, "--dry-run", arguments->dry_run,
            "print what the run would need and take, write nothing");
   add_verbosity(command, arguments->verbosity);

@@ -10,6 +10,7 @@
 #include "sluice/config/open_model.h"
 #include "sluice/train/progress.h"
 #include "src/cli/fitted_config.h"
+#include "src/cli/precision_option.h"
 
 namespace sluice::cli {
 namespace {
@@ -25,6 +26,7 @@ void apply_options(const TrainArguments& arguments, Config& config) {
   if (arguments.max_steps) config.train.max_steps = arguments.max_steps;
   if (arguments.max_time) config.train.max_time = arguments.max_time;
   if (arguments.threads) config.train.threads = *arguments.threads;
+  if (arguments.precision) config.train.precision = parse_precision(*arguments.precision);
   if (config.tokenizer.file) config.tokenizer.file = absolute_path(*config.tokenizer.file);
 }
 
@@ -37,17 +39,19 @@ void take_cutoffs(const Config& from, Config& config) {
   if (!config.model.output.cutoffs) config.model.output.cutoffs = from.model.output.cutoffs;
 }
 
-// What may differ between a run and its resume: limits, intervals, threads.
+// What may differ between a run and its resume: limits, intervals, and what belongs to the machine.
 void check_resumed(const Config& before, const Config& now) {
   for (const std::string& key : config::differing_keys(before, now)) {
     const std::string_view leaf = std::string_view(key).substr(key.rfind('.') + 1);
-    const bool allowed = key.starts_with("train.") &&
-                         (leaf.starts_with("max_") || leaf.ends_with("_every") ||
-                          leaf == "keep_last" || leaf == "threads" || leaf == "early_stop_evals");
+    const bool allowed =
+        key.starts_with("train.") &&
+        (leaf.starts_with("max_") || leaf.ends_with("_every") || leaf == "keep_last" ||
+         leaf == "threads" || leaf == "precision" || leaf == "early_stop_evals");
     if (allowed || key == "data.cache_dir") continue;
     throw Error(ExitCode::kUsage,
                 "{}: cannot change when a run is resumed (expected {}, found {}); limits, "
-                "intervals, train.early_stop_evals, train.threads and data.cache_dir can",
+                "intervals, train.early_stop_evals, train.threads, train.precision and "
+                "data.cache_dir can",
                 key, value_of_key(before, key), value_of_key(now, key));
   }
 }
@@ -153,6 +157,7 @@ void begin_from_model(const TrainArguments& arguments, Start& start) {
     start.config.data.valid_fraction = text::DataConfig{}.valid_fraction;
     start.config.data.cache_dir.reset();
     start.config.train.threads = train::TrainConfig{}.threads;
+    start.config.train.precision = train::TrainConfig{}.precision;
     apply_settings(arguments.config, start.config);
   }
   take_cutoffs(parts.config, start.config);

@@ -18,7 +18,7 @@ namespace sluice::cli {
 struct TrainArguments {
   ConfigArguments config;
   TextArguments text;
-  std::optional<std::string> out, init;
+  std::optional<std::string> out, init, precision;
   bool resume = false, overwrite = false, dry_run = false;
   std::optional<Index> seed, max_steps, threads;
   std::optional<Seconds> max_time, stop_after;

@@ -24,9 +24,10 @@ inline constexpr bool is_vector = false;
 template <class T>
 inline constexpr bool is_vector<std::vector<T>> = true;
 
-// Here null has a name that says more: the key means "no limit" or "chosen from the text".
+// Here null has a name that says more: the value is chosen, from the text or for the CPU.
 inline bool null_is_auto(std::string_view path) {
-  return path == "tokenizer.vocab_size" || path == "model.output.cutoffs";
+  return path == "tokenizer.vocab_size" || path == "model.output.cutoffs" ||
+         path == "train.precision";
 }
 
 inline JsonValue text_value(std::string_view text) {

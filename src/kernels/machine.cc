@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "simd/peak.h"
+#include "simd/tile_peak.h"
 
 namespace sluice::kernels {
 namespace {
@@ -15,6 +16,7 @@ using Clock = std::chrono::steady_clock;
 
 // Small beside a measurement and large beside the claim of a chunk.
 constexpr Index kRounds = 20000;
+constexpr Index kTileProducts = 10;
 constexpr std::size_t kPiece = std::size_t{1} << 18;  // bytes
 
 // What a thread writes and remembers, on cache lines of its own.
@@ -53,6 +55,15 @@ double measure_product_peak(ThreadPool& pool, double seconds) {
     worker.sink[0] = 0.5F;
     worker.sink[1] = 0.25F;
     worker.work += simd::multiply_add(kRounds, worker.sink.data());
+  });
+}
+
+double measure_tile_peak(ThreadPool& pool, double seconds) {
+  const simd::TileKernels* const kernels = simd::find_amx_kernels();
+  assert(kernels != nullptr);
+  std::vector<simd::TilePeak> peaks(static_cast<std::size_t>(pool.size()));
+  return rate(pool, seconds, 1, [&](int number, Worker& worker) {
+    worker.work += peaks[static_cast<std::size_t>(number)].multiply(*kernels, kTileProducts);
   });
 }
 

@@ -14,6 +14,6 @@ namespace sluice::kernels {
 bool has_vector_kernels(InstructionSet set);
 // Only for those.
 std::unique_ptr<Backend> make_vector_backend(ThreadPool& pool, InstructionSet set,
-                                             RowUpdates updates);
+                                             Precision precision, RowUpdates updates);
 
 }  // namespace sluice::kernels

@@ -7,6 +7,7 @@
 #include "sluice/base/aligned_buffer.h"
 #include "sluice/base/memory.h"
 #include "sluice/eval/evaluator.h"
+#include "sluice/kernels/instruction_set.h"
 #include "sluice/kernels/machine.h"
 #include "sluice/model/batch_stream.h"
 #include "sluice/model/sampler.h"
@@ -52,6 +53,7 @@ class Benchmark {
         model_(setup.model, setup.vocabulary, backend,
                kernels::training_arrays(optim::update_kind(setup.optimizer), setup.ema_decay > 0)) {
     result_.work = benchmark_work(setup);
+    result_.limits.peak_of_tiles = backend.name() == name_of(kernels::InstructionSet::kAmx);
   }
 
   BenchmarkResult run() {
@@ -99,7 +101,10 @@ class Benchmark {
 
   void measure_peak() {
     for (int i = 0; i < kReadings; ++i) {
-      peak_.add(kernels::measure_product_peak(pool_, kReading * setup_.seconds));
+      const double seconds = kReading * setup_.seconds;
+      peak_.add((result_.limits.peak_of_tiles ? kernels::measure_tile_peak(pool_, seconds)
+                                              : kernels::measure_product_peak(pool_, seconds)) /
+                kernels::products_for_one(model_.backend().precision()));
     }
   }
 

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "sluice/base/error.h"
+#include "sluice/base/printable.h"
 
 namespace sluice::train {
 namespace {
@@ -20,6 +21,7 @@ static_assert(sizeof(Real) == 4, "model files hold F32");
 constexpr char kTokenizer[] = "sluice.tokenizer";
 constexpr char kPermutation[] = "sluice.permutation";
 constexpr char kFormat[] = "1";
+constexpr char kPrecision[] = "sluice.precision";
 
 constexpr std::string_view kAveragePrefix = "ema.";
 
@@ -49,7 +51,8 @@ void save(const std::string& path, const ModelInfo& info, const TrainState& stat
                                            {"sluice.state", state.to_json()},
                                            {"sluice.data_hash", to_hex(info.data_hash)},
                                            {"sluice.valid_hash", to_hex(info.valid_hash)},
-                                           {"sluice.tokenizer_hash", to_hex(info.tokenizer_hash)}});
+                                           {"sluice.tokenizer_hash", to_hex(info.tokenizer_hash)},
+                                           {kPrecision, std::string(name_of(info.precision))}});
   // Where each declared tensor comes from.
   std::map<std::string, std::pair<const Parameter*, Array>, std::less<>> sources;
   for (const Parameter& parameter : store.parameters()) {
@@ -101,6 +104,16 @@ std::uint64_t parse_hex(const formats::SafetensorsReader& reader, const char* ke
                 key);
   }
   return value;
+}
+
+kernels::Precision parse_precision(const formats::SafetensorsReader& reader) {
+  const auto found = reader.metadata().find(kPrecision);
+  if (found == reader.metadata().end()) return kernels::Precision::kF32;
+  for (const auto& [precision, name] : enum_names<kernels::Precision>) {
+    if (name == found->second) return precision;
+  }
+  throw Error(ExitCode::kBadData, "{}: metadata \"{}\": no such precision ({}); newer Sluice?",
+              reader.path(), kPrecision, quote(found->second.substr(0, 20)));
 }
 
 // A tensor of ours, in one piece.
@@ -167,6 +180,7 @@ ModelFile::ModelFile(const std::string& path) : reader_(path) {
   info_.data_hash = parse_hex(reader_, "sluice.data_hash");
   info_.valid_hash = parse_hex(reader_, "sluice.valid_hash");
   info_.tokenizer_hash = parse_hex(reader_, "sluice.tokenizer_hash");
+  info_.precision = parse_precision(reader_);
   state_ = TrainState::from_json(metadata_value(reader_, "sluice.state"), path);
   const auto tokenizer = reader_.read_all(require(reader_, kTokenizer, Dtype::kU8, nullptr));
   info_.tokenizer.assign(reinterpret_cast<const char*>(tokenizer.data()), tokenizer.size());

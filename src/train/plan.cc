@@ -36,7 +36,8 @@ double evaluation_bytes(const model::GatedConvLm& network, const ValidationText&
 }  // namespace
 
 double MemoryPlan::total() const {
-  return values + gradients + states + averages + activations + softmax + evaluation + rest;
+  return values + gradients + states + averages + activations + softmax + working + evaluation +
+         rest;
 }
 
 MemoryPlan plan_memory(const model::GatedConvLm& network, const model::GatedConvLm::State& batch,
@@ -56,9 +57,19 @@ MemoryPlan plan_memory(const model::GatedConvLm& network, const model::GatedConv
                      .averages = of(Array::kAverage),
                      .activations = batch.activation_bytes(),
                      .softmax = batch.softmax_bytes()};
+  const kernels::WorkingMemory working =
+      network.backend().working_memory(store.weights(), batch.map());
+  plan.working = working.now;
   plan.rest = std::max(0.0, resident - plan.total());
+  plan.working = working.training;
   // A validation has gone when a file is written, tensor by tensor.
-  plan.evaluation = std::max(evaluation_bytes(network, valid), real_bytes(largest));
+  const double evaluation = evaluation_bytes(network, valid);
+  plan.evaluation = std::max(evaluation, real_bytes(largest));
+  // A run in fewer bits ends with another network, in f32, after its batch is gone.
+  if (network.backend().precision() != kernels::Precision::kF32) {
+    plan.evaluation =
+        std::max(plan.evaluation, plan.values + evaluation - plan.activations - plan.softmax);
+  }
   return plan;
 }
 

@@ -8,6 +8,7 @@
 #include "sluice/base/thread_pool.h"
 #include "sluice/kernels/activations.h"
 #include "sluice/kernels/junction.h"
+#include "sluice/kernels/precision.h"
 #include "sluice/kernels/statistics.h"
 #include "sluice/kernels/update.h"
 #include "sluice/kernels/weight_format.h"
@@ -23,6 +24,13 @@ class SoftmaxTape {
   virtual std::size_t bytes() const { return 0; }
 };
 
+// Bytes that a backend holds beside arrays, activations and softmax tapes: weights and activations
+// in the form that its products want them in, and what they need room for.
+struct WorkingMemory {
+  double now = 0;
+  double training = 0;  // after steps on batches of the size that was asked about
+};
+
 // The seam between layers and kernels: whole passes over a batch, on memory whose layout only the
 // backend knows. One operation at a time. Gradients are of the sum of nats; what they are divided
 // by and clipped to is UpdateRule::scale. Results are the same bits for any number of threads.
@@ -30,7 +38,9 @@ class SoftmaxTape {
 class Backend {
  public:
   virtual ~Backend() = default;
+  // Of the kernels that compute, and what their products are computed in.
   virtual std::string_view name() const = 0;
+  virtual Precision precision() const { return Precision::kF32; }
 
   // Memory. `elements`: Reals that one array of v takes in this backend's layout.
   virtual Index elements(const ConvShape& shape) const = 0;
@@ -47,6 +57,13 @@ class Backend {
   virtual std::unique_ptr<Weights> table(const TableShape& shape, const Slices& v, const Slices* g,
                                          const Slices* b) = 0;
   virtual std::unique_ptr<SoftmaxTape> softmax_tape() = 0;
+  // For a network of these weights; none where a forward pass has already brought about all that
+  // there will be.
+  virtual WorkingMemory working_memory(
+      [[maybe_unused]] std::span<const std::unique_ptr<Weights>> weights,
+      [[maybe_unused]] const RowMap& batch) const {
+    return {};
+  }
 
   // Logical order in and out: v of a product or table (its true gradient for kGradient), and
   // activations as [B*T, channels] (not kSaved).

@@ -15,6 +15,10 @@ namespace sluice::kernels {
 // Multiply-adds on f32 in registers, each counted as 2: FLOP/s that no f32 product can pass.
 double measure_product_peak(ThreadPool& pool, double seconds);
 
+// The same for products of bfloat16 on AMX tiles, with operands from the first cache: tiles are
+// read for every product. Only where InstructionSet::kAmx is supported.
+double measure_tile_peak(ThreadPool& pool, double seconds);
+
 // Bytes/s of reading this memory over and over, once at least, each thread a part of its own. Where
 // the caches hold it, it is their rate that is measured. Not empty.
 double measure_read_rate(ThreadPool& pool, std::span<const std::byte> memory, double seconds);

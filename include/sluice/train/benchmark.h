@@ -52,10 +52,11 @@ struct BenchmarkTimes {
 
 // Medians of kernels/machine.h, measured in turns with what is held against them.
 struct BenchmarkLimits {
-  double product_peak = 0;  // FLOP/s
-  double weights_rate = 0;  // bytes/s of reading as much as a token's weights, again and again
-  double memory_rate = 0;   // bytes/s from memory that no cache holds
-  double memory_bytes = 0;  // so much: 512 MB, less where memory or time (below 1 s) is short
+  double product_peak = 0;     // FLOP/s, of products as the backend's precision makes them
+  bool peak_of_tiles = false;  // of bf16 on AMX, where the backend uses it, else of f32 vectors
+  double weights_rate = 0;     // bytes/s of reading as much as a token's weights, again and again
+  double memory_rate = 0;      // bytes/s from memory that no cache holds
+  double memory_bytes = 0;     // so much: 512 MB, less where memory or time (below 1 s) is short
 };
 
 // What a network does, by its size.

@@ -20,12 +20,16 @@ struct ModelInfo {
   std::uint64_t data_hash = 0;   // of the training text
   std::uint64_t valid_hash = 0;  // of the validation text
   std::uint64_t tokenizer_hash = 0;
+  // What the products of its run are computed in from here on, whatever train.precision leaves
+  // open.
+  kernels::Precision precision = kernels::Precision::kF32;
 };
 
 // A model file is safetensors: the parameters under their dotted names (F32, logical shapes),
 // "sluice.tokenizer" (U8), "sluice.permutation" (I32), and in the metadata "sluice.format" "1",
 // "sluice.kind" "model" or "checkpoint", "sluice.version", "sluice.config", "sluice.state",
-// "sluice.data_hash", "sluice.valid_hash", "sluice.tokenizer_hash". A checkpoint adds the
+// "sluice.data_hash", "sluice.valid_hash", "sluice.tokenizer_hash", "sluice.precision" (not in the
+// first files of format 1, which are of f32). A checkpoint adds the
 // optimiser's states as "optimizer.0.NAME" and "optimizer.1.NAME" and moving averages as
 // "ema.NAME". Written atomically. Errors:
 // kOutput; kDiverged when a number is not finite, since nothing could be made of such a file.

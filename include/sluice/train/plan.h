@@ -16,6 +16,7 @@ namespace sluice::train {
 struct MemoryPlan {
   double values = 0, gradients = 0, states = 0, averages = 0;  // of the parameters
   double activations = 0, softmax = 0;                         // of a training batch
+  double working = 0;     // the backend's own copies: kernels::WorkingMemory
   double evaluation = 0;  // beside them: activations of a validation, or the buffer of a save
   double rest = 0;
   double total() const;

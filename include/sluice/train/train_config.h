@@ -1,26 +1,12 @@
 #pragma once
 
-#include <array>
-#include <cstdint>
 #include <optional>
-#include <string_view>
-#include <utility>
 
 #include "sluice/base/fields.h"
 #include "sluice/base/real.h"
+#include "sluice/kernels/precision.h"
 
 namespace sluice {
-namespace train {
-
-enum class Precision { kAuto, kF32 };
-
-}  // namespace train
-
-template <>
-inline constexpr auto enum_names<train::Precision> =
-    std::array{std::pair{train::Precision::kAuto, std::string_view("auto")},
-               std::pair{train::Precision::kF32, std::string_view("f32")}};
-
 namespace train {
 
 // "train" in the config. At least one of the three limits must be set.
@@ -38,7 +24,7 @@ struct TrainConfig {
   double ema_decay = 0.0;
   Index max_bad_steps = 10;
   Index seed = 1;
-  Precision precision = Precision::kAuto;
+  std::optional<kernels::Precision> precision;  // none: auto
   Index threads = 0;
 
   template <class Self, class Visitor>
@@ -65,7 +51,9 @@ struct TrainConfig {
           "non-finite steps in a row after which the run has diverged");
     visit("seed", self.seed, Range{.min = 0, .max = 9e15},
           "of initial weights, order of samples and dropout");
-    visit("precision", self.precision, Range{}, "of the products; auto: the fastest that is exact");
+    visit("precision", self.precision, Range{},
+          "what operands of products are rounded to, sums being f32; bf16x3: each to a sum of two "
+          "bf16; auto: bf16 where the CPU has AMX, else f32");
     visit("threads", self.threads, Range{.min = 0, .max = 4096},
           "0: the CPUs this process may use");
   }

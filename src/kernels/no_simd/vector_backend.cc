@@ -6,7 +6,7 @@ namespace sluice::kernels {
 
 bool has_vector_kernels(InstructionSet) { return false; }
 
-std::unique_ptr<Backend> make_vector_backend(ThreadPool&, InstructionSet, RowUpdates) {
+std::unique_ptr<Backend> make_vector_backend(ThreadPool&, InstructionSet, Precision, RowUpdates) {
   assert(false);
   return nullptr;
 }

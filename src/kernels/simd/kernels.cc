@@ -74,6 +74,9 @@ HWY_AFTER_NAMESPACE();
 namespace sluice::kernels::simd {
 
 const Kernels* find_kernels(InstructionSet set) {
+  if (set == InstructionSet::kAmx) {
+    return find_amx_kernels() != nullptr ? find_kernels(InstructionSet::kAvx512) : nullptr;
+  }
   [[maybe_unused]] const auto runs = [](std::int64_t target) {
     return (hwy::SupportedTargets() & target) != 0;
   };

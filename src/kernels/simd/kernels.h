@@ -164,7 +164,7 @@ struct Kernels {
   void (*add_dots)(const float* a, const float* b, Index size, double* sums);
 };
 
-// Null: this CPU or this build does not have it.
+// Null: this CPU or this build does not have it. Of kAmx: the table of kAvx512.
 const Kernels* find_kernels(InstructionSet set);
 
 }  // namespace sluice::kernels::simd

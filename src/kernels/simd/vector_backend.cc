@@ -8,8 +8,12 @@ namespace sluice::kernels {
 bool has_vector_kernels(InstructionSet set) { return simd::find_kernels(set) != nullptr; }
 
 std::unique_ptr<Backend> make_vector_backend(ThreadPool& pool, InstructionSet set,
-                                             RowUpdates updates) {
-  return simd::make_simd_backend(pool, *simd::find_kernels(set), updates);
+                                             Precision precision, RowUpdates updates) {
+  const simd::Kernels& kernels = *simd::find_kernels(set);
+  if (precision == Precision::kF32) return simd::make_simd_backend(pool, kernels, updates);
+  const simd::TileKernels& tiles =
+      set == InstructionSet::kAmx ? *simd::find_amx_kernels() : kernels.tiles;
+  return simd::make_tile_backend(pool, kernels, tiles, precision, updates);
 }
 
 }  // namespace sluice::kernels
