@@ -40,6 +40,10 @@ bool is_narrow(Bfloat16 got, float x, Part part) {
   return got == (std::isfinite(high) ? nearest(x - high) : 0);
 }
 
+std::vector<float> values(Index size, std::uint64_t seed) {
+  return testing::normal_values(static_cast<std::size_t>(size), seed, 2);
+}
+
 // Every sign, exponent and end of the fraction that rounding has to tell apart.
 std::vector<float> hard_values() {
   std::vector<float> all = {0.0F, -0.0F, kInf, -kInf, kNaN, -kNaN};
@@ -79,7 +83,7 @@ TEST_CASE("bfloat16: the nearest, ties to even, and what is left over", "[kernel
 }
 
 TEST_CASE("bfloat16: both parts together keep 16 bits of a float's fraction", "[kernels]") {
-  const std::vector<float> x = testing::normal_values(32, 5, 1);
+  const std::vector<float> x = values(32, 5);
   for (const Kernels* kernels : testing::simd_kernels()) {
     std::array<Bfloat16, 32> high{}, low{};
     kernels->narrow.lines(x.data(), x.data() + 16, 1, Part::kHigh, high.data());
@@ -121,7 +125,7 @@ void check_form(const char* name, Index size, const std::vector<float>& from, co
 
 TEST_CASE("bfloat16: lines lie as stated, of any number of rows", "[kernels]") {
   for (const Index rows : {1, 2, 7, 35}) {
-    const std::vector<float> from = testing::normal_values(2 * rows * 16, 6, 2);
+    const std::vector<float> from = values(2 * rows * 16, 6);
     check_form(
         "lines", rows * kLine, from,
         [&](const NarrowKernels& narrow, const float* in, Part part, Bfloat16* out) {
@@ -134,7 +138,7 @@ TEST_CASE("bfloat16: lines lie as stated, of any number of rows", "[kernels]") {
 }
 
 TEST_CASE("bfloat16: lines of one block are zero in their other half", "[kernels]") {
-  const std::vector<float> from = testing::normal_values(3 * 16, 6, 2);
+  const std::vector<float> from = values(3 * 16, 6);
   for (const Kernels* kernels : testing::simd_kernels()) {
     std::vector<Bfloat16> out(3 * kLine, kUntouched);
     kernels->narrow.lines(from.data(), nullptr, 3, Part::kHigh, out.data());
@@ -147,7 +151,7 @@ TEST_CASE("bfloat16: lines of one block are zero in their other half", "[kernels
 TEST_CASE("bfloat16: transposed steps lie as stated", "[kernels]") {
   for (const Index steps : {1, 3}) {
     check_form(
-        "transposed", steps * kTile, testing::normal_values(steps * 32 * 16, 7, 2),
+        "transposed", steps * kTile, values(steps * 32 * 16, 7),
         [&](const NarrowKernels& narrow, const float* in, Part part, Bfloat16* out) {
           narrow.transposed(in, steps, part, out);
         },
@@ -160,7 +164,7 @@ TEST_CASE("bfloat16: transposed steps lie as stated", "[kernels]") {
 TEST_CASE("bfloat16: pairs of rows and of columns lie as stated", "[kernels]") {
   for (const Index pairs : {1, 5, 16}) {
     check_form(
-        "row pairs", pairs * kLine, testing::normal_values(2 * pairs * 16, 8, 2),
+        "row pairs", pairs * kLine, values(2 * pairs * 16, 8),
         [&](const NarrowKernels& narrow, const float* in, Part part, Bfloat16* out) {
           narrow.row_pairs(in, pairs, part, out);
         },
@@ -169,7 +173,7 @@ TEST_CASE("bfloat16: pairs of rows and of columns lie as stated", "[kernels]") {
         });
   }
   check_form(
-      "column pairs", 8 * kLine, testing::normal_values(16 * 16, 9, 2),
+      "column pairs", 8 * kLine, values(16 * 16, 9),
       [](const NarrowKernels& narrow, const float* in, Part part, Bfloat16* out) {
         narrow.column_pairs(in, part, out);
       },

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "src/kernels/simd/tiles.h"
+#include "tests/support/amx_emulator.h"
 #include "tests/support/simd_kernels.h"
 #include "tests/support/tiny_model.h"
 
@@ -20,7 +21,7 @@ float widen(Bfloat16 x) { return std::bit_cast<float>(static_cast<std::uint32_t>
 
 std::vector<Bfloat16> operand(Index size, std::uint64_t seed) {
   std::vector<Bfloat16> all;
-  for (const float x : testing::normal_values(size, seed, 1)) {
+  for (const float x : testing::normal_values(static_cast<std::size_t>(size), seed, 1)) {
     all.push_back(static_cast<Bfloat16>(std::bit_cast<std::uint32_t>(x) >> 16));
   }
   return all;
@@ -74,6 +75,12 @@ void with_tiles(const Visit& visit) {
     INFO("vectors, set " << static_cast<int>(kernels->set));
     visit(kernels->tiles);
   }
+#if SLUICE_TESTS_EMULATE_AMX
+  find_amx_kernels();
+  const testing::AmxEmulator emulator;
+  INFO("AMX, emulated: " << emulator.is_needed());
+  visit(unchecked_amx_kernels());
+#endif
 }
 
 void check_product(const TileKernels& kernels, Index rows, Index chunks, Index taps, bool add) {
@@ -189,6 +196,26 @@ TEST_CASE("tiles: a gradient has the bits of scalar loops, of the squares that a
     kernels.end();
   });
 }
+
+#if SLUICE_TESTS_EMULATE_AMX
+TEST_CASE("tiles: AMX is found only where it is no illegal instruction", "[kernels]") {
+  const bool found = find_amx_kernels() != nullptr;
+  const testing::AmxEmulator emulator;
+  CHECK(found == !emulator.is_needed());
+  if (found) CHECK(find_amx_kernels() == &unchecked_amx_kernels());
+}
+
+TEST_CASE("tiles: AMX's are there from begin to end", "[kernels]") {
+  find_amx_kernels();
+  const testing::AmxEmulator emulator;
+  unchecked_amx_kernels().begin();
+  CHECK(emulator.has_tiles());
+  check_product(unchecked_amx_kernels(), 32, 1, 1, false);
+  CHECK(emulator.has_tiles());
+  unchecked_amx_kernels().end();
+  CHECK_FALSE(emulator.has_tiles());
+}
+#endif
 
 }  // namespace
 }  // namespace sluice::kernels::simd

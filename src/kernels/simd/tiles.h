@@ -75,5 +75,9 @@ struct NarrowKernels {
 
 // Null: this CPU, this system or this build does not have it. Asks Linux for leave to use it.
 const TileKernels* find_amx_kernels();
+#if defined(__x86_64__) && defined(__linux__)
+// Those even so: for a CPU that a test emulates.
+const TileKernels& unchecked_amx_kernels();
+#endif
 
 }  // namespace sluice::kernels::simd
