@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "sluice/base/file.h"
+#include "sluice/base/memory.h"
 #include "sluice/base/printable.h"
 #include "sluice/base/stop_signal.h"
 #include "sluice/config/open_model.h"
@@ -264,6 +265,7 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
                                  stamps, deadline, bar);
   if (end != ExitCode::kDone) return end;
   if (precision != kernels::Precision::kF32) {
+    return_free_memory();  // of the batch: there will be a second network
     evaluate_in_f32(config, *start.directory, text, instructions, pool, bar);
   }
   out.write(start.directory->best_path() + "\n");
