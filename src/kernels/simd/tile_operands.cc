@@ -98,9 +98,9 @@ void ActivationPairs::take(const BlockedActivations& x, Index blocks, Index lead
   });
 }
 
-TileWeights::TileWeights(const ConvShape& conv, const Slices& v_, const Slices* g_,
-                         const Slices* b_, int parts_)
-    : ProductWeights(conv, v_, g_, b_), parts(parts_) {}
+TileWeights::TileWeights(const ConvShape& conv, const Slices& values, const Slices* gains,
+                         const Slices* bias, int part_count)
+    : ProductWeights(conv, values, gains, bias), parts(part_count) {}
 
 void TileWeights::reserve() {
   forward.resize(forward_offset(panels), parts);
