@@ -12,4 +12,9 @@ std::unique_ptr<Backend> make_vector_backend(ThreadPool& pool, InstructionSet se
   return simd::make_simd_backend(pool, *simd::find_kernels(set), updates);
 }
 
+VectorExponentials vector_exponentials(InstructionSet set) {
+  const simd::Kernels* kernels = simd::find_kernels(set);
+  return kernels == nullptr ? nullptr : kernels->tempered;
+}
+
 }  // namespace sluice::kernels
