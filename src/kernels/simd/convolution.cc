@@ -52,12 +52,15 @@ void SimdBackend::conv_forward(const Activations& x, const Weights& weights, Jun
 
 // Sequences of one token: what they read is gathered, [input blocks][taps][tokens][16], and each
 // panel of weights is read once for all of them. The product adds in the order of any other, so
-// generation computes what evaluation does, to the bit; int8 multiplies by the scales at the end.
+// generation computes what evaluation does, to the bit; int8 does not quite (digits.h,
+// narrow-inl.h).
 void SimdBackend::forward_single_tokens(const BlockedActivations& x, const ProductWeights& w,
                                         const ResolvedJunction& junction) {
   const Index tokens = x.tokens(), step = x.selection() != nullptr ? 1 : x.pitch();
   const Index taps = w.shape.taps, per_tap = tokens * kBlock;
-  float* gathered = shared_memory((w.input_blocks * taps * tokens + kMostRows) * kBlock);
+  const Index blocks = w.input_blocks * taps, size = (blocks * tokens + kMostRows) * kBlock;
+  const DigitKernels* digits = w.narrow != nullptr ? w.narrow->digits() : nullptr;
+  float* gathered = shared_memory(size + digit_floats(digits, blocks, tokens));
   for (Index block = 0; block < w.input_blocks; ++block) {
     for (Index tap = 0; tap < taps; ++tap) {
       const Index shift = (taps - 1 - tap) * w.shape.dilation;
@@ -67,15 +70,15 @@ void SimdBackend::forward_single_tokens(const BlockedActivations& x, const Produ
       }
     }
   }
+  const NarrowRows narrow = split({gathered, per_tap}, blocks, digits, gathered + size);
   const Chunks groups = {tokens, kernels_.tile_rows};
   pool_.run(w.panels, [&](Index panel, int) {
     alignas(64) float z[kMostRows * kPanel];
     for (Index group = 0; group < groups.count(); ++group) {
-      float* rows = gathered + groups.begin(group) * kBlock;
       if (w.narrow != nullptr) {
-        w.narrow->multiply(kernels_, panel, {rows, per_tap}, groups.length(group), z);
+        w.narrow->multiply(kernels_, panel, narrow, groups.begin(group), groups.length(group), z);
       } else {
-        kernels_.product({.a = rows,
+        kernels_.product({.a = gathered + groups.begin(group) * kBlock,
                           .a_chunk = taps * per_tap,
                           .a_tap = per_tap,
                           .b = w.v()[Array::kValue] + w.offset(panel, 0, 0),

@@ -59,6 +59,7 @@ inline constexpr Kernels kTable = {
     .largest = Largest,
     .exponential_sum = ExponentialSum,
     .subtract = Subtract,
+    .tempered = Tempered,
     .update = Update,
     .sum_of_squares = SumOfSquares,
     .add_dots = AddDots,

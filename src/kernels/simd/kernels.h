@@ -153,6 +153,8 @@ struct Kernels {
   float (*largest)(const float* values, Index size);
   double (*exponential_sum)(const float* values, Index size, float max);
   void (*subtract)(float* values, Index size, float max, float log_sum);
+  // out[i] = exp((values[i] - max) * factor), none of them above 1; returns their sum.
+  double (*tempered)(const float* values, Index size, float max, float factor, float* out);
 
   // kernels/update.h on `parts` runs of `size` numbers, `pitch` apart; gradient null: zeros.
   // `share` (null: none), period 16: what times the value is taken off the gradient first (weight

@@ -96,6 +96,9 @@ class SimdBackend : public Backend {
 
   void forward_single_tokens(const BlockedActivations& x, const ProductWeights& w,
                              const ResolvedJunction& junction);
+  // Rows whose pitch is their number, with digits if there are kernels for them; memory:
+  // digit_floats().
+  NarrowRows split(Rows x, Index blocks, const DigitKernels* digits, float* memory);
   // The weights with inputs and columns exchanged, for backward; valid until the next call.
   const float* transposed(const ProductWeights& w);
   void backward_data(const BlockTape& tape, const BlockedActivations& x,

@@ -168,14 +168,20 @@ void SimdBackend::log_probabilities(const Activations& x, std::span<const TableR
   const auto rows = static_cast<Index>(tokens.size());
   assert(static_cast<Index>(out.size()) == rows * vocabulary);
   const Index blocks = groups.front().table->width_blocks;
-  AlignedBuffer hidden((blocks * rows + kMostRows) * kBlock);
+  const DigitKernels* digits = nullptr;
+  for (const WordGroup& group : groups) {
+    if (group.table->narrow != nullptr) digits = group.table->narrow->digits();
+  }
+  const Index size = (blocks * rows + kMostRows) * kBlock;
+  float* hidden = shared_memory(size + digit_floats(digits, blocks, rows));
   for (Index i = 0; i < rows; ++i) {
     const Index token = tokens[static_cast<std::size_t>(i)], time = in.map().time;
     for (Index block = 0; block < blocks; ++block) {
       std::copy_n(in.at(block, token / time * in.pitch() + token % time), kBlock,
-                  hidden.data() + (block * rows + i) * kBlock);
+                  hidden + (block * rows + i) * kBlock);
     }
   }
+  const NarrowRows narrow = split({hidden, rows * kBlock}, blocks, digits, hidden + size);
   LogSums sums;
   sums.resize(rows, groups.size());
   std::vector<double> group_sum(sums.panel_max.size());
@@ -183,7 +189,7 @@ void SimdBackend::log_probabilities(const Activations& x, std::span<const TableR
     const WordGroup& group = groups[static_cast<std::size_t>(chunk)];
     const WordTerms terms(group);
     const Index skipped = group.begin() - group.first_square * kBlock;
-    word_dots(kernels_, group, hidden.data(), rows, out.data() + group.first_word, vocabulary);
+    word_dots(kernels_, group, narrow, out.data() + group.first_word, vocabulary);
     for (Index i = 0; i < rows; ++i) {
       float* values = out.data() + i * vocabulary + group.first_word;
       const Index scaled = terms.plain() ? 0 : group.words();
