@@ -45,6 +45,13 @@ void SimdBackend::conv_forward(const Activations& x, const Weights& weights, Jun
     forward_single_tokens(in, w, junction);
     return junction.finish_forward();
   }
+  // Only training saves what backward needs.
+  if (out.saved != nullptr && MinimalFilter::serves(w.shape, in)) {
+    minimal_.forward(in, w, [&](Index, Index panel, const Tile& tile, const float* z) {
+      junction.forward(kernels_, panel, tile, z);
+    });
+    return junction.finish_forward();
+  }
   const std::vector<Tile>& tiles = in.tiles();
   const Grid grid(static_cast<Index>(tiles.size()), w.panels);
   pool_.run(grid.count(), [&](Index chunk, int) {
@@ -123,10 +130,11 @@ void SimdBackend::conv_backward_weights(const Activations& x, const Activations&
   const Index taps = w.shape.taps;
   const GradientGrid grid(w.panels, w.input_blocks);
   const Chunks rows = {in.span(), kGradientRows};
-  const bool normed = w.g() != nullptr;
+  const bool normed = w.g() != nullptr, minimal = MinimalFilter::serves(w.shape, in);
+  if (minimal) minimal_.prepare_gradient(in, w, grid.panels.size, grid.blocks.size);
   std::vector<double> dots(
       normed ? static_cast<std::size_t>(grid.blocks.count() * w.panels) * kPanel : 0);
-  pool_.run(grid.count(), [&](Index chunk, int) {
+  pool_.run(grid.count(), [&](Index chunk, int worker) {
     const Index group = chunk / grid.blocks.count(), part = chunk % grid.blocks.count();
     float* gradient = w.v()[Array::kGradient];
     const auto each = [&](const auto& visit) {
@@ -136,7 +144,15 @@ void SimdBackend::conv_backward_weights(const Activations& x, const Activations&
         }
       }
     };
-    for (Index i = 0; i < rows.count(); ++i) {
+    if (minimal) {
+      minimal_.gradient(dout, w,
+                        {.first_panel = grid.panels.begin(group),
+                         .end_panel = grid.panels.end(group),
+                         .first_block = grid.blocks.begin(part),
+                         .end_block = grid.blocks.end(part)},
+                        worker);
+    }
+    for (Index i = 0; i < (minimal ? 0 : rows.count()); ++i) {
       const Index first = rows.begin(i);
       each([&](Index panel, Index block, Index tap) {
         const Index second = std::min(2 * panel + 1, w.column_blocks - 1);
@@ -204,10 +220,18 @@ void SimdBackend::conv_backward_data(const Activations& dz, const Weights& weigh
   const BlockedActivations& dout = blocked(dz);
   assert(dout.channels() == w.shape.columns() && dz.map().context >= w.shape.reach());
   assert(dout.paired == w.shape.paired);
+  GradientReader reader(below, into, dout, pool_);
+  if (MinimalFilter::serves(w.shape, dout)) {
+    reader.prepare(minimal_.groups(w.shape, dout, w.column_blocks));
+    minimal_.backward_data(dout, w,
+                           [&](Index group, Index panel, const Tile& tile, const float* d) {
+                             reader.take(kernels_, group, panel, tile, d);
+                           });
+    return reader.finish();
+  }
   const float* matrix = transposed(w);
   const Index taps = w.shape.taps, panel_size = w.column_blocks * taps * kPair;
   const std::vector<Tile>& tiles = dout.tiles();
-  GradientReader reader(below, into, dout, pool_);
   const Grid grid(static_cast<Index>(tiles.size()), (w.input_blocks + 1) / 2);
   reader.prepare(grid.tiles.count());
   pool_.run(grid.count(), [&](Index chunk, int) {

@@ -14,6 +14,7 @@
 
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
 
+#include "combine-inl.h"
 #include "junction-inl.h"
 #include "narrow-inl.h"
 #include "product-inl.h"
@@ -39,6 +40,7 @@ inline constexpr Kernels kTable = {
     .product_bfloat16 = ProductBfloat16,
     .product_int8 = ProductInt8,
     .gradient = Gradient,
+    .combine = Combine,
     .transpose = Transpose,
     .junction_forward = JunctionForward,
     .junction_backward = JunctionBackward,

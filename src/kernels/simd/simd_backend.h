@@ -6,6 +6,8 @@
 #include "sluice/kernels/backend.h"
 #include "sluice/kernels/instruction_set.h"
 #include "src/kernels/simd/layout.h"
+#include "src/kernels/simd/minimal_filter.h"
+#include "src/kernels/simd/scratch.h"
 #include "src/kernels/simd/weights.h"
 
 namespace sluice::kernels::simd {
@@ -19,7 +21,7 @@ struct WordGroup;
 class SimdBackend : public Backend {
  public:
   SimdBackend(ThreadPool& pool, const Kernels& kernels, RowUpdates updates)
-      : pool_(pool), kernels_(kernels), updates_(updates) {}
+      : pool_(pool), kernels_(kernels), updates_(updates), minimal_(pool, kernels) {}
 
   std::string_view name() const override { return name_of(kernels_.set); }
   Index elements(const ConvShape& shape) const override { return ProductWeights::elements(shape); }
@@ -84,8 +86,7 @@ class SimdBackend : public Backend {
   void update_product(ProductWeights& w, const UpdateRule& rule);
   void update_table(TableWeights& w, const UpdateRule& rule);
 
-  // Memory of an operation, kept for the next; what stood there is lost.
-  static float* grown(AlignedBuffer& buffer, Index size);
+  // Memory of an operation.
   float* shared_memory(Index size) { return grown(shared_, size); }
   // One part per worker; reserved before a job, so that chunks need not ask for memory.
   void reserve_workers(Index size);
@@ -94,6 +95,7 @@ class SimdBackend : public Backend {
   ThreadPool& pool_;
   const Kernels& kernels_;
   RowUpdates updates_;
+  MinimalFilter minimal_;
   AlignedBuffer shared_;
   std::vector<AlignedBuffer> workers_;
 };
