@@ -25,6 +25,13 @@ void SimdBackend::conv_forward(const Activations& x, const Weights& weights, Jun
     forward_single_tokens(in, w, junction);
     return junction.finish_forward();
   }
+  // Only training saves what backward needs.
+  if (out.saved != nullptr && MinimalFilter::serves(w.shape, in)) {
+    minimal_.forward(in, w, [&](Index, Index panel, const Tile& tile, const float* z) {
+      junction.forward(kernels_, panel, tile, z);
+    });
+    return junction.finish_forward();
+  }
   const std::vector<Tile>& tiles = in.tiles();
   const ProductGrid grid(static_cast<Index>(tiles.size()), w.panels);
   pool_.run(grid.count(), [&](Index chunk, int) {
@@ -105,9 +112,12 @@ void SimdBackend::conv_backward_weights(const Activations& x, const Activations&
   assert(dout.paired == w.shape.paired);
   const Index taps = w.shape.taps;
   const Chunks rows = {in.span(), kGradientRows};
+  const bool minimal = MinimalFilter::serves(w.shape, in);
   WeightGradient gradient(kernels_, w, 1);
-  pool_.run(gradient.chunks(), [&](Index chunk, int) {
-    for (Index i = 0; i < rows.count(); ++i) {
+  if (minimal) minimal_.prepare_gradient(in, w, gradient.most_panels(), gradient.most_blocks());
+  pool_.run(gradient.chunks(), [&](Index chunk, int worker) {
+    if (minimal) minimal_.gradient(dout, w, gradient.part(chunk), worker);
+    for (Index i = 0; i < (minimal ? 0 : rows.count()); ++i) {
       const Index first = rows.begin(i);
       gradient.each(chunk, [&](Index panel, Index block) {
         const Index second = std::min(2 * panel + 1, w.column_blocks - 1);
@@ -153,10 +163,18 @@ void SimdBackend::conv_backward_data(const Activations& dz, const Weights& weigh
   const BlockedActivations& dout = blocked(dz);
   assert(dout.channels() == w.shape.columns() && dz.map().context >= w.shape.reach());
   assert(dout.paired == w.shape.paired);
+  GradientReader reader(below, into, dout, pool_);
+  if (MinimalFilter::serves(w.shape, dout)) {
+    reader.prepare(minimal_.groups(w.shape, dout, w.column_blocks));
+    minimal_.backward_data(dout, w,
+                           [&](Index group, Index panel, const Tile& tile, const float* d) {
+                             reader.take(kernels_, group, panel, tile, d);
+                           });
+    return reader.finish();
+  }
   const float* matrix = transposed(w);
   const Index taps = w.shape.taps, panel_size = w.column_blocks * taps * kPair;
   const std::vector<Tile>& tiles = dout.tiles();
-  GradientReader reader(below, into, dout, pool_);
   const ProductGrid grid(static_cast<Index>(tiles.size()), (w.input_blocks + 1) / 2);
   reader.prepare(grid.tiles.count());
   pool_.run(grid.count(), [&](Index chunk, int) {

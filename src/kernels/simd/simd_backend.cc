@@ -332,14 +332,6 @@ double SimdBackend::squared_norm(const Activations& x) {
   return sum;
 }
 
-float* SimdBackend::grown(AlignedBuffer& buffer, Index size) {
-  if (buffer.size() < size) {
-    buffer = AlignedBuffer();
-    buffer = AlignedBuffer(size);
-  }
-  return buffer.data();
-}
-
 void SimdBackend::reserve_workers(Index size) {
   workers_.resize(static_cast<std::size_t>(pool_.size()));
   for (AlignedBuffer& buffer : workers_) grown(buffer, size);

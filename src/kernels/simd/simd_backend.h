@@ -7,6 +7,8 @@
 #include "sluice/kernels/instruction_set.h"
 #include "sluice/kernels/precision.h"
 #include "src/kernels/simd/layout.h"
+#include "src/kernels/simd/minimal_filter.h"
+#include "src/kernels/simd/scratch.h"
 #include "src/kernels/simd/weights.h"
 
 namespace sluice::kernels::simd {
@@ -21,7 +23,7 @@ class SimdBackend : public Backend {
  public:
   // tile_rows: of a product's tile.
   SimdBackend(ThreadPool& pool, const Kernels& kernels, RowUpdates updates, Index tile_rows)
-      : pool_(pool), kernels_(kernels), updates_(updates), tile_rows_(tile_rows) {}
+      : pool_(pool), kernels_(kernels), updates_(updates), tile_rows_(tile_rows), minimal_(pool, kernels) {}
 
   std::string_view name() const override { return name_of(kernels_.set); }
   Index elements(const ConvShape& shape) const override { return ProductWeights::elements(shape); }
@@ -116,8 +118,7 @@ class SimdBackend : public Backend {
   void update_product(ProductWeights& w, const UpdateRule& rule);
   void update_table(TableWeights& w, const UpdateRule& rule);
 
-  // Memory of an operation, kept for the next; what stood there is lost.
-  static float* grown(AlignedBuffer& buffer, Index size);
+  // Memory of an operation.
   float* shared_memory(Index size) { return grown(shared_, size); }
   // One part per worker; reserved before a job, so that chunks need not ask for memory.
   void reserve_workers(Index size);
@@ -125,6 +126,7 @@ class SimdBackend : public Backend {
 
   RowUpdates updates_;
   Index tile_rows_;
+  MinimalFilter minimal_;
   AlignedBuffer shared_;
   std::vector<AlignedBuffer> workers_;
 };
