@@ -216,8 +216,8 @@ class Passes {
   std::unique_ptr<BlockedActivations> rows_of_x_, rows_of_dz_;
 };
 
-// Of the largest number. Sums of at most 1700 x 4 terms of random signs.
-constexpr double kTolerance = 3e-6;
+// Of the largest number. Twice what is seen in sums of 1700 x 4 terms; others stay below 1e-6.
+constexpr double kTolerance = 6e-6;
 
 double difference(const std::vector<float>& actual, const std::vector<double>& expected,
                   double factor = 1) {
