@@ -2,7 +2,8 @@
 """Compares the speed of Sluice with that of the same networks in PyTorch, in the same minutes.
 
 Each round runs, one after the other, `sluice bench` and each form of the network in PyTorch, in
-training and in evaluation, so that a machine that slows down slows all of them. Prints a Markdown
+training and in evaluation, so that a machine that slows down slows all of them. Each precision is
+held against PyTorch's of the same kind. Prints a Markdown
 table of medians with lowest and highest, and the ratio of Sluice to the faster PyTorch form. See
 README.md here.
 """
@@ -25,6 +26,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 FORMS = ("conv1d", "linear")
 WHATS = {"train": "training", "eval": "evaluation"}
+# What PyTorch computes in beside each precision of Sluice: bf16x3 has f32's errors.
+PEERS = {"f32": "f32", "bf16": "bf16", "bf16x3": "f32"}
 
 
 def parse_args(arguments=None):
@@ -37,7 +40,9 @@ def parse_args(arguments=None):
     parser.add_argument("--python", help="an interpreter with PyTorch (default: the first that has "
                                          "it of this one, PATH's and /usr/bin/python3)")
     parser.add_argument("--torch-only", action="store_true", help="leave Sluice out")
-    parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
+    parser.add_argument("--precision", choices=[*PEERS, "both"], default="f32",
+                        help="both: f32 and bf16, each beside PyTorch's; bf16x3 stands beside "
+                             "PyTorch's f32")
     parser.add_argument("--what", choices=[*WHATS, "both"], default="both")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
@@ -61,6 +66,7 @@ def parse_args(arguments=None):
     if not args.torch_only and not runs:
         parser.error(f"no binary at {args.sluice}: build it (cmake --preset release && "
                      "cmake --build build/release), or name it by --sluice")
+    args.precisions = ["f32", "bf16"] if args.precision == "both" else [args.precision]
     args.whats = list(WHATS) if args.what == "both" else [args.what]
     return args
 
@@ -87,9 +93,9 @@ def run_json(command):
         sys.exit(f"error: {shlex.join(command)} printed no JSON: {done.stdout[:200]!r}")
 
 
-def check_same(args, path, result, who):
+def check_same(args, path, precision, result, who):
     """The figures of one run count only where the run did what was asked."""
-    expected = {"threads": args.threads, "precision": args.precision,
+    expected = {"threads": args.threads, "precision": precision,
                 "parameters": args.networks[path].parameters()}
     for key, value in expected.items():
         if result.get(key) != value:
@@ -97,39 +103,39 @@ def check_same(args, path, result, who):
                      f"found {result.get(key)}")
 
 
-def time_sluice(args, path):
+def time_sluice(args, path, precision):
     """The JSON of `sluice bench`."""
     result = run_json([args.sluice, "bench", path, "--json", f"--threads={args.threads}",
                        f"--seconds={2 * args.seconds}",  # half of it is training
-                       f"--set=train.precision={args.precision}"])
-    check_same(args, path, result, "Sluice")
+                       f"--precision={precision}"])
+    check_same(args, path, precision, result, "Sluice")
     return result
 
 
-def time_torch(args, path, form, what):
+def time_torch(args, path, precision, form, what):
     """The JSON of one PyTorch process."""
     result = run_json([args.python, os.path.join(HERE, "gcnn_torch.py"), path, f"--form={form}",
-                       f"--what={what}", f"--precision={args.precision}",
+                       f"--what={what}", f"--precision={precision}",
                        f"--threads={args.threads}", "--steps=1000", f"--seconds={args.seconds}"])
-    check_same(args, path, result, "PyTorch")
+    check_same(args, path, precision, result, "PyTorch")
     return result
 
 
-def run_round(args, path, rates, about):
+def run_round(args, path, precision, rates, about):
     """Adds one figure to each list of rates, by (who, what)."""
     def note(who, what, rate):
         rates.setdefault((who, what), []).append(rate)
 
     if not args.torch_only:
         time.sleep(args.pause)
-        result = time_sluice(args, path)
-        about["kernels"] = result["backend"]
+        result = time_sluice(args, path, precision)
+        about.setdefault("kernels", {})[precision] = result["backend"]
         for what in args.whats:
             note("Sluice", what, result[f"{what}_tokens_per_second"])
     for what in args.whats:
         for form in FORMS:
             time.sleep(args.pause)
-            result = time_torch(args, path, form, what)
+            result = time_torch(args, path, PEERS[precision], form, what)
             about.update(torch=result["torch"], blas=result["blas"])
             note(form, what, result["tokens_per_second"])
 
@@ -147,15 +153,15 @@ def ratios(rates, what):
 
 
 def table(args, all_rates):
-    """Markdown: a row for each network and what."""
+    """Markdown: a row for each network, precision and what."""
     who = [*([] if args.torch_only else ["Sluice"]), *FORMS]
-    heads = ["network", "", *("Sluice" if name == "Sluice" else f"PyTorch, {name}" for name in who)]
+    heads = ["network", "", "", *("Sluice" if name == "Sluice" else f"PyTorch, {name}" for name in who)]
     if not args.torch_only:
         heads.append("ratio")
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    for path, rates in all_rates.items():
+    for (path, precision), rates in all_rates.items():
         for what in args.whats:
-            cells = [args.networks[path].name, WHATS[what]]
+            cells = [args.networks[path].name, precision, WHATS[what]]
             cells += [figure(rates[name, what]) for name in who]
             if not args.torch_only:
                 ratio, low, high = ratios(rates, what)
@@ -166,7 +172,8 @@ def table(args, all_rates):
 
 def facts(args, about):
     """What computed, when and by which command."""
-    ours = [] if args.torch_only else [f"Sluice's {about['kernels']} kernels"]
+    ours = [] if args.torch_only else [
+        f"Sluice's {' and '.join(sorted(set(about['kernels'].values())))} kernels"]
     return "; ".join([
         machine.cpu_model(), *ours, f"PyTorch {about['torch']}, {about['blas']}",
         f"{datetime.date.today()}: `{shlex.join(['scripts/peers/compare.py', *sys.argv[1:]])}`"])
@@ -175,19 +182,22 @@ def facts(args, about):
 def main():
     args = parse_args()
     args.python = machine.find_python(args.python)
-    about, all_rates, loads = {}, {path: {} for path in args.configs}, []
+    about, loads = {}, []
+    all_rates = {(path, precision): {} for path in args.configs for precision in args.precisions}
     for number in range(1, args.rounds + 1):
-        for path, rates in all_rates.items():
-            run_round(args, path, rates, about)
+        for (path, precision), rates in all_rates.items():
+            run_round(args, path, precision, rates, about)
             loads.append(os.getloadavg()[0])
             last = ", ".join(f"{who} {what} {values[-1]:,.0f}"
                              for (who, what), values in rates.items())
-            print(f"round {number}, {args.networks[path].name}: {last} tokens/s "
+            print(f"round {number}, {args.networks[path].name}, {precision}: {last} tokens/s "
                   f"(load {loads[-1]:.1f})", file=sys.stderr, flush=True)
 
     print(table(args, all_rates))
-    print(f"\nTokens/s, {args.precision}, {args.threads} threads: median of {args.rounds} rounds "
-          "(lowest–highest).", end="")
+    print(f"\nTokens/s, {args.threads} threads: median of {args.rounds} rounds (lowest–highest).",
+          end="")
+    if "bf16x3" in args.precisions:
+        print(" bf16x3: beside PyTorch in f32.", end="")
     if not args.torch_only:
         print(" Ratio: Sluice to the faster PyTorch form, of the medians (lowest–highest round).",
               end="")

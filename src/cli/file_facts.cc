@@ -38,7 +38,7 @@ Json describe_model(const train::ModelFile& file) {
           {"step", state.step},
           {"samples", state.samples},
           {"training_seconds", state.elapsed_seconds},
-          {"training_precision", name_of(file.info().precision)},
+          {"precision", name_of(file.info().precision)},
           {"best_valid_loss", std::isfinite(state.best_loss) ? Json(state.best_loss) : Json()},
           {"best_step", state.best_step},
           {"bad_steps", state.bad_steps},

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PEERS = os.path.join(ROOT, "scripts", "peers")
@@ -140,7 +141,10 @@ class Compare(unittest.TestCase):
             self.refused("must be at least 1", path, "--rounds=0", "--torch-only")
             self.refused("invalid choice", path, "--precision=int8", "--torch-only")
             self.refused("/no/such.json: cannot be read", "/no/such.json", "--torch-only")
+            args = compare.parse_args([path, "--torch-only", "--precision=both"])
+            self.assertEqual(args.precisions, ["f32", "bf16"])
             args = compare.parse_args([path, "--torch-only", "--what=eval"])
+            self.assertEqual(args.precisions, ["f32"])
             self.assertEqual((args.whats, args.networks[path]), (["eval"], parse(ODD)))
         args = compare.parse_args(["bench/small", "--torch-only"])
         self.assertEqual(args.configs, [os.path.join(ROOT, "configs", "bench", "small.json")])
@@ -155,8 +159,11 @@ class Compare(unittest.TestCase):
                 compare.run_json([file.name])
 
     def test_facts_name_the_kernels(self):
-        about = {"kernels": "avx2", "torch": "1.0", "blas": "b"}
+        about = {"kernels": {"f32": "avx2"}, "torch": "1.0", "blas": "b"}
         self.assertIn("; Sluice's avx2 kernels; PyTorch 1.0, b; ",
+                      compare.facts(argparse.Namespace(torch_only=False), about))
+        about["kernels"]["bf16"] = "amx"
+        self.assertIn("; Sluice's amx and avx2 kernels; ",
                       compare.facts(argparse.Namespace(torch_only=False), about))
         self.assertNotIn("kernels", compare.facts(argparse.Namespace(torch_only=True), about))
 
@@ -166,19 +173,42 @@ class Compare(unittest.TestCase):
                  ("linear", "train"): [2000, 800, 900]}
         # By round 3000/2000, 2000/2000, 9000/1500; the faster form by its median is conv1d.
         self.assertEqual(compare.ratios(rates, "train"), (2.0, 1.0, 6.0))
-        self.assertEqual(compare.table(args, {"p": rates}).splitlines(), [
-            "| network |  | Sluice | PyTorch, conv1d | PyTorch, linear | ratio |",
-            "|---|---|---|---|---|---|",
-            "| odd | training | 3,000 (2,000–9,000) | 1,500 (1,000–2,000) | 900 (800–2,000) | "
+        self.assertEqual(compare.table(args, {("p", "bf16"): rates}).splitlines(), [
+            "| network |  |  | Sluice | PyTorch, conv1d | PyTorch, linear | ratio |",
+            "|---|---|---|---|---|---|---|",
+            "| odd | bf16 | training | 3,000 (2,000–9,000) | 1,500 (1,000–2,000) | 900 (800–2,000) | "
             "**2.00** (1.00–6.00) |"])
 
     def test_a_run_of_something_else_does_not_count(self):
-        args = argparse.Namespace(threads=2, precision="bf16", networks={"p": parse(ODD)})
+        args = argparse.Namespace(threads=2, networks={"p": parse(ODD)})
         right = {"threads": 2, "precision": "bf16", "parameters": parse(ODD).parameters()}
-        compare.check_same(args, "p", right, "Sluice")
+        compare.check_same(args, "p", "bf16", right, "Sluice")
         for key, value in (("threads", 1), ("precision", "f32"), ("parameters", 1)):
             with self.assertRaisesRegex(SystemExit, f"p: Sluice ran something else: {key}: "):
-                compare.check_same(args, "p", {**right, key: value}, "Sluice")
+                compare.check_same(args, "p", "bf16", {**right, key: value}, "Sluice")
+
+    def test_each_precision_stands_beside_its_own(self):
+        asked = []
+
+        def answer(command):
+            asked.append(command)
+            option = {part.split("=")[0]: part.split("=")[1] for part in command if "=" in part}
+            return {"threads": 2, "precision": option["--precision"], "backend": "amx",
+                    "parameters": parse(ODD).parameters(), "train_tokens_per_second": 6,
+                    "tokens_per_second": 2, "torch": "1.0", "blas": "b"}
+
+        args = argparse.Namespace(threads=2, seconds=1, pause=0, torch_only=False, whats=["train"],
+                                  networks={"p": parse(ODD)}, sluice="sluice", python="python")
+        rates, about = {}, {}
+        with unittest.mock.patch.object(compare, "run_json", answer):
+            for precision in ("bf16", "bf16x3"):
+                compare.run_round(args, "p", precision, rates, about)
+        self.assertEqual([(command[0], part) for command in asked for part in command
+                          if part.startswith("--precision")],
+                         [("sluice", "--precision=bf16"), *2 * [("python", "--precision=bf16")],
+                          ("sluice", "--precision=bf16x3"), *2 * [("python", "--precision=f32")]])
+        self.assertEqual(compare.ratios(rates, "train"), (3.0, 3.0, 3.0))
+        self.assertEqual(about["kernels"], {"bf16": "amx", "bf16x3": "amx"})
 
 
 class Machine(unittest.TestCase):

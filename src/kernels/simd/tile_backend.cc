@@ -9,7 +9,9 @@ TileBackend::TileBackend(ThreadPool& pool, const Kernels& kernels, const TileKer
       precision_(precision),
       parts_(precision == Precision::kBf16x3 ? 2 : 1) {}
 
-std::string_view TileBackend::name() const { return SimdBackend::name(); }
+std::string_view TileBackend::name() const {
+  return &tiles_ == &kernels_.tiles ? SimdBackend::name() : name_of(InstructionSet::kAmx);
+}
 
 std::unique_ptr<Weights> TileBackend::weights(const ConvShape& shape, const Slices& v,
                                               const Slices* g, const Slices* b) {

@@ -16,6 +16,9 @@ class TileBackend : public SimdBackend {
               Precision precision, RowUpdates updates);
 
   std::string_view name() const override;
+  Precision precision() const override { return precision_; }
+  WorkingMemory working_memory(std::span<const std::unique_ptr<Weights>> weights,
+                               const RowMap& batch) const override;
   std::unique_ptr<Weights> weights(const ConvShape& shape, const Slices& v, const Slices* g,
                                    const Slices* b) override;
   void refresh(Weights& weights) override;
@@ -24,6 +27,9 @@ class TileBackend : public SimdBackend {
                              Weights& weights) override;
   void conv_backward_data(const Activations& dz, const Weights& weights, Junction& below,
                           Into into) override;
+  void softmax_forward(const Activations& x, std::span<const TableRows> words,
+                       std::span<const int> targets, std::span<double> nats,
+                       SoftmaxTape* tape) override;
 
  protected:
   void refresh_panel(ProductWeights& w, Index panel) override;
@@ -56,6 +62,7 @@ class TileBackend : public SimdBackend {
   ActivationPairs pairs_;
   TileMemory word_rows_;
   Index word_lines_ = 0;
+  Index most_word_rows_ = 0;  // numbers of word_rows_ that the largest softmax so far wants
 };
 
 }  // namespace sluice::kernels::simd
