@@ -256,6 +256,8 @@ Draw Sampler::pick(std::span<const WordPart> parts) {
     if (masses_[i].middle() > 0) last = i;
     if (masses_[i].slack() > masses_[widest].slack()) widest = i;
   }
+  // At a temperature so tiny that the rounding of a tail's terms outweighs it.
+  if (total == 0) return most_probable();
   double before = uniform * total;
   std::size_t at = 0;
   while (at < last && before >= masses_[at].middle()) before -= masses_[at++].middle();

@@ -25,7 +25,7 @@ void SimdBackend::conv_forward(const Activations& x, const Weights& weights, Jun
     forward_single_tokens(in, w, junction);
     return junction.finish_forward();
   }
-  // Only training saves what backward needs.
+  // Only training saves what backward needs. (Neither does a linear gate, the direct form serves.)
   if (out.saved != nullptr && MinimalFilter::serves(w.shape, in)) {
     minimal_.forward(in, w, [&](Index, Index panel, const Tile& tile, const float* z) {
       junction.forward(kernels_, panel, tile, z);

@@ -10,7 +10,7 @@
 //
 //   x = step * (d2 2^16 + d1 2^8 + d0 - 2^23),   step = max |x| / (2^23 - 8)
 //
-// so what each number loses is no more than a float of its row's largest size does. Sums of digits
+// so each number loses about what a float of its row's largest size does. Sums of digits
 // times weights are exact, and so of the same bits in any order; floats begin with their sum.
 namespace sluice::kernels::simd {
 

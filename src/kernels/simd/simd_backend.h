@@ -23,7 +23,11 @@ class SimdBackend : public Backend {
  public:
   // tile_rows: of a product's tile.
   SimdBackend(ThreadPool& pool, const Kernels& kernels, RowUpdates updates, Index tile_rows)
-      : pool_(pool), kernels_(kernels), updates_(updates), tile_rows_(tile_rows), minimal_(pool, kernels) {}
+      : pool_(pool),
+        kernels_(kernels),
+        updates_(updates),
+        tile_rows_(tile_rows),
+        minimal_(pool, kernels) {}
 
   std::string_view name() const override { return name_of(kernels_.set); }
   Index elements(const ConvShape& shape) const override { return ProductWeights::elements(shape); }
@@ -37,6 +41,8 @@ class SimdBackend : public Backend {
   std::unique_ptr<Weights> table(const TableShape& shape, const Slices& v, const Slices* g,
                                  const Slices* b) override;
   std::unique_ptr<SoftmaxTape> softmax_tape() override;
+  WorkingMemory working_memory(std::span<const std::unique_ptr<Weights>> weights,
+                               const RowMap& batch) const override;
   void load(Weights& weights, Array array, std::span<const Real> logical) override;
   void store(const Weights& weights, Array array, std::span<Real> logical) const override;
   void load(Activations& to, std::span<const Real> logical) override;
@@ -96,6 +102,7 @@ class SimdBackend : public Backend {
   ThreadPool& pool_;
   const Kernels& kernels_;
 
+ private:
   void forward_single_tokens(const BlockedActivations& x, const ProductWeights& w,
                              const ResolvedJunction& junction);
   // Rows whose pitch is their number, with digits if there are kernels for them; memory:
