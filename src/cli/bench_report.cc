@@ -142,6 +142,7 @@ std::string as_json(const BenchReport& report) {
       {"accumulate_steps", report.accumulate_steps},
       {"forward_flop_per_token", result.work.flop_per_token},
       {"weight_bytes_per_token", result.work.weight_bytes},
+      {"read_bytes_per_token", times.token_read_bytes},
       {"memory_bytes", result.limits.memory_bytes},
       {"train_ms", {{"step", 1000 * times.step}, {"phases", phases}, {"repeats", times.steps}}},
       {"eval_ms",

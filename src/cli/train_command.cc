@@ -145,10 +145,10 @@ ExitCode train_run(const Config& config, const train::ModelInfo& info, RunDirect
 }
 
 // The best model's figure as `sluice eval` computes it, and so comparable, after a run that has
-// validated in fewer bits. A stop ends it early.
+// validated in fewer bits. A stop or the deadline ends it early.
 void evaluate_in_f32(const Config& config, const RunDirectory& directory,
                      const config::RunText& text, kernels::InstructionSet instructions,
-                     ThreadPool& pool, train::ProgressBar& bar) {
+                     ThreadPool& pool, const Deadline& deadline, train::ProgressBar& bar) {
   const auto backend = kernels::make_backend(pool, instructions);
   const config::OpenModel best = config::open_model(directory.best_path(), *backend);
   const auto tokens = static_cast<double>(text.valid.size());
@@ -157,7 +157,7 @@ void evaluate_in_f32(const Config& config, const RunDirectory& directory,
       *best.network, text.permutation, text.tokenizer->end_of_line(), config.data.mode, text.valid,
       [&](std::uint64_t scored, std::uint64_t) {
         bar.show(static_cast<double>(scored) / tokens, "evaluating in f32");
-        return !StopSignal::requested();
+        return !StopSignal::requested() && !deadline.passed();
       },
       totals);
   bar.clear();
@@ -264,11 +264,16 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   const ExitCode end = train_run(config, info, *start.directory, text, *batches, network, state,
                                  stamps, deadline, bar);
   if (end != ExitCode::kDone) return end;
-  if (precision != kernels::Precision::kF32) {
-    return_free_memory();  // of the batch: there will be a second network
-    evaluate_in_f32(config, *start.directory, text, instructions, pool, bar);
-  }
   out.write(start.directory->best_path() + "\n");
+  if (precision != kernels::Precision::kF32 && !deadline.passed()) {
+    // The run is done, whatever comes of this.
+    try {
+      return_free_memory();  // of the batch: there will be a second network
+      evaluate_in_f32(config, *start.directory, text, instructions, pool, deadline, bar);
+    } catch (const Error& error) {
+      spdlog::warn("no figure in f32: {}", error.what());
+    }
+  }
   return end;
 }
 

@@ -41,17 +41,19 @@ Sample Dialogue::turn(std::span<const int> line,
   if (!line.empty() && !recent_.words().empty() && last() != newline) append(newline);
   for (const int id : line) append(permutation.to_model(id));
   Draft draft(writer_, recent_.words().empty() ? -1 : permutation.to_tokenizer(last()));
-  std::vector<Real> log_probabilities(static_cast<std::size_t>(writer_.model->vocabulary()));
+  model::NextWords next;
   bool goes_on = true;
   while (goes_on && !draft.finished()) {
     goes_on = feed([&] { return show(""); });
     if (!goes_on) break;
-    stream_->next(log_probabilities);
-    check_finite(writer_, log_probabilities);
-    const int word = sampler_.draw(log_probabilities, recent_.words());
-    append(word);
-    goes_on = show(
-        draft.add(word, static_cast<double>(log_probabilities[static_cast<std::size_t>(word)])));
+    stream_->next(next);
+    const model::DrawnWord drawn =
+        model::draw_words(next, [&](Index, std::span<const model::WordPart> parts) {
+          check_finite(writer_, parts);
+          return sampler_.draw(parts, recent_.words());
+        }).front();
+    append(drawn.word);
+    goes_on = show(draft.add(drawn.word, static_cast<double>(drawn.log_probability)));
   }
   if (!draft.finished()) show(draft.break_off());
   return sample_of(draft);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
+#include <limits>
 
 #include "sluice/base/error.h"
 
@@ -18,12 +19,25 @@ std::vector<int> opening_words(const Writer& writer, std::span<const int> prompt
 }
 
 void check_finite(const Writer& writer, std::span<const Real> log_probabilities) {
+  const model::WordPart all = {.end = static_cast<Index>(log_probabilities.size()),
+                               .log_p = log_probabilities};
+  check_finite(writer, {&all, 1});
+}
+
+void check_finite(const Writer& writer, std::span<const model::WordPart> parts) {
   // What is not finite may show in a part of an adaptive softmax only. Words may be impossible, but
   // not every one.
   using Values = Eigen::Map<const Eigen::Array<Real, Eigen::Dynamic, 1>>;
-  const auto size = static_cast<Index>(log_probabilities.size());
-  const Values values(log_probabilities.data(), size);
-  if (std::isfinite(values.maxCoeff<Eigen::PropagateNaN>())) return;
+  Real largest = -std::numeric_limits<Real>::infinity();
+  bool finite = true;
+  for (const model::WordPart& part : parts) {
+    const Values values(part.log_p.data(), static_cast<Index>(part.log_p.size()));
+    const Real own =
+        part.known() ? part.log_mass + values.maxCoeff<Eigen::PropagateNaN>() : part.log_mass;
+    finite = finite && !std::isnan(own);
+    largest = std::max(largest, own);
+  }
+  if (finite && std::isfinite(largest)) return;
   throw Error(ExitCode::kBadData, "{}: its probabilities are not finite: the run diverged",
               writer.source);
 }

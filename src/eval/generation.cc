@@ -84,7 +84,11 @@ class Generator {
           model::sample_seed(options.seed, static_cast<std::uint64_t>(started_ / plan_.samples),
                              static_cast<std::uint64_t>(started_ % plan_.samples));
       Flight& flight = flights_.emplace_back(writer_, started_++, opening_, options, begin);
-      if (!flight.draft.finished()) add_word(flight, opening_->log_probabilities);
+      if (!flight.draft.finished()) {
+        const std::span<const Real> log_p = opening_->log_probabilities;
+        const int word = flight.sampler.draw(log_p, flight.recent.words());
+        add_word(flight, word, log_p[static_cast<std::size_t>(word)]);
+      }
       land();
     }
     if (started_ == plan_.prompts * plan_.samples) opening_.reset();
@@ -100,23 +104,24 @@ class Generator {
       words.push_back(flight.recent.words().back());
     }
     batch_.advance(origins, words);
-    const auto vocabulary = static_cast<std::size_t>(writer_.model->vocabulary());
-    log_probabilities_.resize(flights_.size() * vocabulary);
-    batch_.next(log_probabilities_);
+    batch_.next(next_);
+    const std::vector<model::DrawnWord> drawn =
+        model::draw_words(next_, [&](Index row, std::span<const model::WordPart> parts) {
+          Flight& flight = flights_[static_cast<std::size_t>(row)];
+          check_finite(writer_, parts);
+          return flight.sampler.draw(parts, flight.recent.words());
+        });
     for (std::size_t i = 0; i < flights_.size(); ++i) {
       flights_[i].opening.reset();
       flights_[i].sequence = static_cast<Index>(i);
-      add_word(flights_[i], std::span(log_probabilities_).subspan(i * vocabulary, vocabulary));
+      add_word(flights_[i], drawn[i].word, drawn[i].log_probability);
     }
     land();
   }
 
-  void add_word(Flight& flight, std::span<const Real> log_probabilities) {
-    check_finite(writer_, log_probabilities);
-    const int word = flight.sampler.draw(log_probabilities, flight.recent.words());
+  void add_word(Flight& flight, int word, Real log_probability) {
     flight.recent.add(word);
-    const std::string piece = flight.draft.add(
-        word, static_cast<double>(log_probabilities[static_cast<std::size_t>(word)]));
+    const std::string piece = flight.draft.add(word, static_cast<double>(log_probability));
     if (show_piece_ != nullptr) show_piece_(flight.number, piece);
   }
 
@@ -145,7 +150,7 @@ class Generator {
   model::BatchStream batch_;
   std::vector<Flight> flights_;
   std::shared_ptr<const Opening> opening_;  // of the prompt whose samples are being started
-  std::vector<Real> log_probabilities_;
+  model::NextWords next_;
   std::map<Index, Sample> landed_;
   Index started_ = 0, shown_ = 0;
 };

@@ -15,5 +15,9 @@ bool has_vector_kernels(InstructionSet set);
 // Only for those.
 std::unique_ptr<Backend> make_vector_backend(ThreadPool& pool, InstructionSet set,
                                              Precision precision, RowUpdates updates);
+// exponentials() (sluice/kernels/exponentials.h) of a set; null: it has none.
+using VectorExponentials = double (*)(const Real* logs, Index size, Real shift, Real factor,
+                                      Real* out);
+VectorExponentials vector_exponentials(InstructionSet set);
 
 }  // namespace sluice::kernels

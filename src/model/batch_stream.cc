@@ -41,11 +41,17 @@ void BatchStream::advance(std::span<const Origin> origins, std::span<const int> 
   model_.forward_hidden(words, *last_.state);
 }
 
-void BatchStream::next(std::span<Real> log_probabilities) {
+std::vector<Index> BatchStream::tokens() const {
   assert(last_.state != nullptr);
   std::vector<Index> tokens(static_cast<std::size_t>(size()));
   std::iota(tokens.begin(), tokens.end(), Index{0});
-  model_.log_probabilities(*last_.state, tokens, log_probabilities);
+  return tokens;
 }
+
+void BatchStream::next(std::span<Real> log_probabilities) {
+  model_.log_probabilities(*last_.state, tokens(), log_probabilities);
+}
+
+void BatchStream::next(NextWords& words) { words.start(model_, *last_.state, tokens()); }
 
 }  // namespace sluice::model

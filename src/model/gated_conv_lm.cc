@@ -285,4 +285,14 @@ void GatedConvLm::log_probabilities(State& state, std::span<const Index> tokens,
   output_.log_probabilities(*state.output_, tokens, out, state.softmax_);
 }
 
+void GatedConvLm::head_log_probabilities(State& state, std::span<const Index> tokens,
+                                         std::span<Real> out) const {
+  output_.head_log_probabilities(*state.output_, tokens, out);
+}
+
+void GatedConvLm::tail_log_probabilities(State& state, Index tail, std::span<const Index> tokens,
+                                         std::span<Real> out) const {
+  output_.tail_log_probabilities(*state.output_, tail, tokens, out, state.softmax_);
+}
+
 }  // namespace sluice::model

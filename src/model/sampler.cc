@@ -4,36 +4,94 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
-#include <numeric>
+#include <limits>
 
 #include "sluice/base/random.h"
+#include "sluice/kernels/exponentials.h"
 
 namespace sluice::model {
 namespace {
 
-using Values = Eigen::Map<Eigen::Array<Real, Eigen::Dynamic, 1>>;
+using Values = Eigen::Map<const Eigen::Array<Real, Eigen::Dynamic, 1>>;
 
-Values view(std::vector<Real>& values) {
-  return {values.data(), static_cast<Index>(values.size())};
+constexpr Index kBlock = 256;  // words
+
+// Of a part that is known.
+Real largest_of(const WordPart& part) {
+  return part.log_mass +
+         Values(part.log_p.data(), static_cast<Index>(part.log_p.size())).maxCoeff();
 }
-
-constexpr Index kBlock = 256;              // words
-constexpr Real kImpossible = Real(1e-35);  // no draw of 53 bits ever gets there
 
 }  // namespace
 
-void Sampler::penalise(std::span<const int> before) {
-  if (options_.repeat_penalty == 1) return;
+Real log_probability(std::span<const WordPart> parts, int word) {
+  for (const WordPart& part : parts) {
+    if (word < part.end) {
+      return part.log_mass + part.log_p[static_cast<std::size_t>(word - part.begin)];
+    }
+  }
+  assert(false);
+  return 0;
+}
+
+std::vector<int> Sampler::recent_words(std::span<const int> before) const {
+  if (options_.repeat_penalty == 1) return {};
   const std::size_t window =
       std::min(before.size(), static_cast<std::size_t>(options_.repeat_window));
   std::vector<int> recent(before.end() - static_cast<std::ptrdiff_t>(window), before.end());
   std::sort(recent.begin(), recent.end());
   recent.erase(std::unique(recent.begin(), recent.end()), recent.end());
+  return recent;
+}
+
+void Sampler::take(std::span<const WordPart> parts, std::span<const int> recent) {
+  parts_.assign(parts.begin(), parts.end());
+  const bool ranks = truncates() && options_.temperature != 0;
+  if (recent.empty() && !ranks) return;
+  log_p_.resize(static_cast<std::size_t>(parts.back().end));
+  for (WordPart& part : parts_) {
+    if (!part.known()) continue;
+    const auto begin = static_cast<std::size_t>(part.begin);
+    std::transform(part.log_p.begin(), part.log_p.end(), log_p_.data() + begin,
+                   [&](Real within) { return part.log_mass + within; });
+    part.log_p = std::span<const Real>(log_p_).subspan(begin, part.log_p.size());
+    part.log_mass = 0;
+  }
   for (const int word : recent) {
     Real& log_p = log_p_[static_cast<std::size_t>(word)];
     // An impossible word stays one, whatever it is multiplied by.
     if (std::isfinite(log_p)) log_p *= static_cast<Real>(options_.repeat_penalty);
   }
+}
+
+Draw Sampler::most_probable() const {
+  int word = 0;
+  Real best = -std::numeric_limits<Real>::infinity();
+  for (const WordPart& part : parts_) {
+    if (!part.known()) continue;
+    const Real largest = largest_of(part);
+    if (!(largest > best)) continue;
+    best = largest;
+    const auto first = std::find_if(part.log_p.begin(), part.log_p.end(),
+                                    [&](Real log_p) { return part.log_mass + log_p == largest; });
+    word = static_cast<int>(part.begin + (first - part.log_p.begin()));
+  }
+  const std::optional<std::size_t> wanted = missing(static_cast<double>(best));
+  // Of equals the first counts: those behind do not matter.
+  if (wanted && (parts_[*wanted].log_mass > best || parts_[*wanted].begin < word)) {
+    return {.wanted = *wanted};
+  }
+  return {.word = word};
+}
+
+std::optional<std::size_t> Sampler::missing(double least) const {
+  std::optional<std::size_t> found;
+  for (std::size_t i = 0; i < parts_.size(); ++i) {
+    const WordPart& part = parts_[i];
+    if (part.known() || !(static_cast<double>(part.log_mass) >= least)) continue;
+    if (!found || part.log_mass > parts_[*found].log_mass) found = i;
+  }
+  return found;
 }
 
 void Sampler::rank(std::size_t first, std::size_t count) {
@@ -52,15 +110,28 @@ void Sampler::rank(std::size_t first, std::size_t count) {
   }
 }
 
+double Sampler::mass_of_all() {
+  double mass = 0;
+  for (const WordPart& part : parts_) {
+    if (!part.known()) {
+      mass += std::exp(static_cast<double>(part.log_mass));
+      continue;
+    }
+    kept_.resize(part.log_p.size());
+    mass += kernels::exponentials(part.log_p, 0, 1, kept_);
+  }
+  return mass;
+}
+
 // Words are ranked as they are needed: most distributions need few, and to sort a whole vocabulary
 // would cost more than the network.
-std::size_t Sampler::reach_mass(double share) {
+std::size_t Sampler::reach_mass(double share, bool all) {
   const auto mass_of = [&](int word) {
     return std::exp(static_cast<double>(log_p_[static_cast<std::size_t>(word)]));
   };
   double total = 0, mass = 0;
-  if (ranked_.size() == log_p_.size()) {
-    total = view(log_p_).exp().cast<double>().sum();
+  if (all) {
+    total = mass_of_all();
   } else {
     for (const int word : ranked_) total += mass_of(word);
   }
@@ -76,81 +147,159 @@ std::size_t Sampler::reach_mass(double share) {
   return enough;
 }
 
-void Sampler::keep_some() {
+// Words that are kept outrank all others. So they are those of the whole distribution if the least
+// of them is more probable than any that is not known, and there are others.
+std::optional<std::size_t> Sampler::keep_some() {
   ranked_.clear();
-  if (options_.top_k == 0 && options_.top_p >= 1 && options_.min_p == 0) return;
-  ranked_.resize(log_p_.size());
-  std::iota(ranked_.begin(), ranked_.end(), 0);
-  if (options_.top_k > 0) {
-    const std::size_t kept = std::min(ranked_.size(), static_cast<std::size_t>(options_.top_k));
-    rank(0, kept);
-    ranked_.resize(kept);
-  }
-  if (options_.top_p < 1) ranked_.resize(reach_mass(options_.top_p));
-  if (options_.min_p > 0) {
-    // The most probable word was never dropped.
-    const double least = static_cast<double>(view(log_p_).maxCoeff()) + std::log(options_.min_p);
-    std::erase_if(ranked_, [&](int word) {
-      return static_cast<double>(log_p_[static_cast<std::size_t>(word)]) < least;
-    });
-  }
-}
-
-// p^(1/T) of the words that are left, the largest 1.
-void Sampler::weigh() {
-  if (ranked_.empty()) {
-    weights_ = log_p_;
-  } else {
-    weights_.resize(ranked_.size());
-    for (std::size_t i = 0; i < ranked_.size(); ++i) {
-      weights_[i] = log_p_[static_cast<std::size_t>(ranked_[i])];
+  for (const WordPart& part : parts_) {
+    for (Index word = part.begin; part.known() && word < part.end; ++word) {
+      ranked_.push_back(static_cast<int>(word));
     }
   }
-  Values weights = view(weights_);
-  // A tiny temperature must not make the largest one 0 times infinity.
-  const Real inverse = static_cast<Real>(std::min(1 / options_.temperature, 1e30));
-  weights = (weights - weights.maxCoeff()).eval() * inverse;
-  // Eigen's exp of -infinity is a little above 0.
-  weights = weights.exp();
-  weights = (weights > kImpossible).select(weights, Real(0));
+  const std::size_t known = ranked_.size();
+  const auto log_p = [&](int word) {
+    return static_cast<double>(log_p_[static_cast<std::size_t>(word)]);
+  };
+  const auto missing_after = [&] {
+    constexpr double kAny = -std::numeric_limits<double>::infinity();
+    return missing(ranked_.size() == known ? kAny : log_p(ranked_.back()));
+  };
+  if (options_.top_k > 0) {
+    const std::size_t kept = std::min(known, static_cast<std::size_t>(options_.top_k));
+    rank(0, kept);
+    ranked_.resize(kept);
+    if (const auto wanted = missing_after()) return wanted;
+  }
+  if (options_.top_p < 1) {
+    ranked_.resize(reach_mass(options_.top_p, options_.top_k == 0));
+    if (const auto wanted = missing_after()) return wanted;
+  }
+  if (options_.min_p > 0) {
+    // The most probable word was never dropped.
+    double largest = log_p(ranked_.front());
+    for (const int word : ranked_) largest = std::max(largest, log_p(word));
+    const double least = largest + std::log(options_.min_p);
+    if (options_.top_k == 0 && options_.top_p >= 1) {
+      if (const auto wanted = missing(least)) return wanted;
+    }
+    std::erase_if(ranked_, [&](int word) { return log_p(word) < least; });
+  }
+  return std::nullopt;
 }
 
-int Sampler::pick(double uniform) {
-  weigh();
-  // First the block, then the word: sums of blocks are quick.
-  const auto size = static_cast<Index>(weights_.size());
-  sums_.clear();
-  double total = 0;
-  for (Index begin = 0; begin < size; begin += kBlock) {
-    const Index length = std::min(kBlock, size - begin);
-    sums_.push_back(view(weights_).segment(begin, length).cast<double>().sum());
-    total += sums_.back();
+double Sampler::weigh_block(const WordPart& part, Index block) {
+  const auto begin = static_cast<std::size_t>(block * kBlock);
+  const std::size_t size = std::min(part.log_p.size() - begin, static_cast<std::size_t>(kBlock));
+  weights_.resize(size);
+  return kernels::exponentials(part.log_p.subspan(begin, size), largest_ - part.log_mass, inverse_,
+                               weights_);
+}
+
+void Sampler::weigh(std::span<const WordPart> parts) {
+  largest_ = -std::numeric_limits<Real>::infinity();
+  for (const WordPart& part : parts) {
+    largest_ = std::max(largest_, part.known() ? largest_of(part) : part.log_mass);
   }
+  // A tiny temperature must not make the largest one 0 times infinity.
+  inverse_ = static_cast<Real>(std::min(1 / options_.temperature, 1e30));
+  sums_.clear();
+  masses_.clear();
+  for (const WordPart& part : parts) {
+    PartWeight& mass = masses_.emplace_back();
+    if (part.known()) {
+      mass.first_block = sums_.size();
+      const auto size = static_cast<Index>(part.log_p.size());
+      for (Index block = 0; block * kBlock < size; ++block) {
+        sums_.push_back(weigh_block(part, block));
+        mass.low += sums_.back();
+      }
+      mass.high = mass.low;
+      mass.blocks = sums_.size() - mass.first_block;
+      continue;
+    }
+    const auto power = static_cast<double>(inverse_);
+    const double log_mass = static_cast<double>(part.log_mass) - static_cast<double>(largest_);
+    const double one = std::exp(power * log_mass);
+    const double even = std::exp(
+        power * log_mass + (1 - power) * std::log(static_cast<double>(part.end - part.begin)));
+    mass.low = std::min(one, even);
+    mass.high = std::max(one, even);
+  }
+}
+
+int Sampler::word_at(const WordPart& part, const PartWeight& weight, double before) {
+  const double* sums = sums_.data() + weight.first_block;
   // Behind the last word, rounding may have left a sliver: that is its.
-  while (sums_.back() == 0) sums_.pop_back();
-  double rest = uniform * total;
+  std::size_t end = weight.blocks;
+  while (end > 1 && sums[end - 1] == 0) --end;
   std::size_t block = 0;
-  while (block + 1 < sums_.size() && rest >= sums_[block]) rest -= sums_[block++];
+  while (block + 1 < end && before >= sums[block]) before -= sums[block++];
+  weigh_block(part, static_cast<Index>(block));
   std::size_t last = 0;
-  const std::size_t begin = block * static_cast<std::size_t>(kBlock);
-  const std::size_t end = std::min(weights_.size(), begin + static_cast<std::size_t>(kBlock));
-  for (std::size_t i = begin; i < end && rest >= 0; ++i) {
+  for (std::size_t i = 0; i < weights_.size() && before >= 0; ++i) {
     if (weights_[i] == 0) continue;
-    rest -= static_cast<double>(weights_[i]);
+    before -= static_cast<double>(weights_[i]);
     last = i;
   }
-  return ranked_.empty() ? static_cast<int>(last) : ranked_[last];
+  return static_cast<int>(part.begin + static_cast<Index>(block) * kBlock +
+                          static_cast<Index>(last));
+}
+
+// First the part, then the block, then the word.
+Draw Sampler::pick(std::span<const WordPart> parts) {
+  weigh(parts);
+  const double uniform = uniform_at(derive_key(options_.seed, "sample"), draws_);
+  double total = 0;
+  std::size_t last = 0, widest = 0;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    total += masses_[i].middle();
+    if (masses_[i].middle() > 0) last = i;
+    if (masses_[i].slack() > masses_[widest].slack()) widest = i;
+  }
+  // At a temperature so tiny that the rounding of a tail's terms outweighs it.
+  if (total == 0) return most_probable();
+  double before = uniform * total;
+  std::size_t at = 0;
+  while (at < last && before >= masses_[at].middle()) before -= masses_[at++].middle();
+  if (!parts[at].known()) return {.wanted = at};
+  // A weight moves the draw by `uniform` of what it grows by, less all of it where it comes first.
+  double slack = 0;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    slack += (i < at ? 1 - uniform : uniform) * masses_[i].slack();
+  }
+  const int word = word_at(parts[at], masses_[at], before);
+  if (slack > 0 && (before - slack < 0 || before + slack >= masses_[at].low ||
+                    word_at(parts[at], masses_[at], before - slack) != word ||
+                    word_at(parts[at], masses_[at], before + slack) != word)) {
+    return {.wanted = widest};
+  }
+  ++draws_;
+  return {.word = word};
+}
+
+Draw Sampler::draw(std::span<const WordPart> parts, std::span<const int> before) {
+  assert(!parts.empty() && parts.front().known());
+  const std::vector<int> recent = recent_words(before);
+  for (const int word : recent) {
+    const auto part = std::find_if(parts.begin(), parts.end(),
+                                   [&](const WordPart& some) { return word < some.end; });
+    if (!part->known()) return {.wanted = static_cast<std::size_t>(part - parts.begin())};
+  }
+  take(parts, recent);
+  if (options_.temperature == 0) return most_probable();
+  if (!truncates()) return pick(parts_);
+  if (const std::optional<std::size_t> wanted = keep_some()) return {.wanted = *wanted};
+  kept_.resize(ranked_.size());
+  std::transform(ranked_.begin(), ranked_.end(), kept_.begin(),
+                 [&](int word) { return log_p_[static_cast<std::size_t>(word)]; });
+  const WordPart kept = {.end = static_cast<Index>(kept_.size()), .log_p = kept_};
+  return {.word = ranked_[static_cast<std::size_t>(pick({&kept, 1}).word)]};
 }
 
 int Sampler::draw(std::span<const Real> log_probabilities, std::span<const int> before) {
-  assert(!log_probabilities.empty());
-  log_p_.assign(log_probabilities.begin(), log_probabilities.end());
-  penalise(before);
-  if (options_.temperature == 0) {
-    return static_cast<int>(std::max_element(log_p_.begin(), log_p_.end()) - log_p_.begin());
-  }
-  keep_some();
-  return pick(uniform_at(derive_key(options_.seed, "sample"), draws_++));
+  const WordPart all = {.end = static_cast<Index>(log_probabilities.size()),
+                        .log_p = log_probabilities};
+  return draw({&all, 1}, before).word;
 }
 
 std::uint64_t sample_seed(std::uint64_t seed, std::uint64_t prompt, std::uint64_t sample) {

@@ -54,4 +54,10 @@ void Stream::next(std::span<Real> log_probabilities) const {
   model_.log_probabilities(*last_, last_->map().time - 1, log_probabilities);
 }
 
+void Stream::next(NextWords& words) const {
+  assert(last_ != nullptr);
+  const Index last = last_->map().time - 1;
+  words.start(model_, *last_, {&last, 1});
+}
+
 }  // namespace sluice::model

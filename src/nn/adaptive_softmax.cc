@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
+#include <numeric>
 
 namespace sluice::nn {
 
@@ -154,39 +155,45 @@ void AdaptiveSoftmax::backward(Junction& in, Cache& cache) const {
                              Into::kClose);
 }
 
+void AdaptiveSoftmax::head_log_probabilities(const Junction& in, std::span<const Index> tokens,
+                                             std::span<Real> out) const {
+  backend().log_probabilities(*in.dropped, head_words_, tokens, out);
+}
+
+void AdaptiveSoftmax::tail_log_probabilities(const Junction& in, Index tail,
+                                             std::span<const Index> tokens, std::span<Real> out,
+                                             Cache& cache) const {
+  const auto number = static_cast<std::size_t>(tail);
+  const Junction& hidden = cache.tails[number].hidden;
+  select(in, tokens, cache);
+  backend().conv_forward(*cache.gathered, tails_[number].projection->weights(),
+                         cache.tails[number].hidden);
+  std::vector<Index> all(tokens.size());
+  std::iota(all.begin(), all.end(), Index{0});
+  backend().log_probabilities(*hidden.dropped, {&tails_[number].words, 1}, all, out);
+}
+
 void AdaptiveSoftmax::log_probabilities(const Junction& in, std::span<const Index> tokens,
                                         std::span<Real> out, Cache& cache) const {
-  if (tails_.empty()) {
-    backend().log_probabilities(*in.dropped, head_words_, tokens, out);
-    return;
-  }
+  if (tails_.empty()) return head_log_probabilities(in, tokens, out);
   const auto words = static_cast<std::size_t>(shape_.words);
-  const auto first = static_cast<std::size_t>(shape_.cutoffs.front());
-  const std::size_t head = first + tails_.size();
-  std::vector<Real> part(tokens.size() * head);
-  backend().log_probabilities(*in.dropped, head_words_, tokens, part);
-  std::vector<Real> clusters(tokens.size() * tails_.size());
+  const auto first = static_cast<std::size_t>(shape_.head_words());
+  const std::size_t head_size = first + tails_.size();
+  std::vector<Real> head(tokens.size() * head_size), part;
+  head_log_probabilities(in, tokens, head);
   for (std::size_t row = 0; row < tokens.size(); ++row) {
-    const Real* from = part.data() + row * head;
-    std::copy(from, from + first, out.data() + row * words);
-    std::copy(from + first, from + head, clusters.data() + row * tails_.size());
+    std::copy_n(head.data() + row * head_size, first, out.data() + row * words);
   }
-  std::vector<Index> all(tokens.size());
-  for (std::size_t row = 0; row < all.size(); ++row) all[row] = static_cast<Index>(row);
-  select(in, tokens, cache);
   for (std::size_t i = 0; i < tails_.size(); ++i) {
-    TailCache& tail = cache.tails[i];
-    backend().conv_forward(*cache.gathered, tails_[i].projection->weights(), tail.hidden);
-    const auto size = static_cast<std::size_t>(tails_[i].words.size());
+    const auto size = static_cast<std::size_t>(shape_.tail_words(static_cast<Index>(i)));
     const auto begin = static_cast<std::size_t>(shape_.cutoffs[i]);
     part.resize(tokens.size() * size);
-    backend().log_probabilities(*tail.hidden.dropped, {&tails_[i].words, 1}, all, part);
+    tail_log_probabilities(in, static_cast<Index>(i), tokens, part, cache);
     for (std::size_t row = 0; row < tokens.size(); ++row) {
-      const Real cluster = clusters[row * tails_.size() + i];
-      std::transform(part.begin() + static_cast<std::ptrdiff_t>(row * size),
-                     part.begin() + static_cast<std::ptrdiff_t>((row + 1) * size),
-                     out.data() + row * words + begin,
-                     [&](Real within) { return cluster + within; });
+      const Real cluster = head[row * head_size + first + i];
+      const Real* within = part.data() + row * size;
+      std::transform(within, within + size, out.data() + row * words + begin,
+                     [&](Real log_p) { return cluster + log_p; });
     }
   }
 }

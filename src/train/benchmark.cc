@@ -205,25 +205,36 @@ class Benchmark {
     model::Sampler sampler({.seed = setup_.seed});
     model::Stream prompt(model_);
     model::BatchStream stream(model_);
-    std::vector<Real> log_probabilities(static_cast<std::size_t>(setup_.vocabulary));
+    model::NextWords next;
     int word = text_.word(0);
     prompt.feed_prompt({&word, 1});
     model::BatchStream::Origin origin = {.prompt = &prompt};
-    Samples whole, hidden, softmax, draw;
+    Samples whole, hidden, softmax, draw, read_rate;
+    double read = 0;
     const auto write = [&](bool counted) {
       Stopwatch watch;
       stream.advance({&origin, 1}, {&word, 1});
       const double hidden_seconds = watch.lap();
-      stream.next(log_probabilities);
-      const double softmax_seconds = watch.lap();
-      word = sampler.draw(log_probabilities);
-      const double draw_seconds = watch.lap();
+      double draw_seconds = 0;
+      stream.next(next);
+      const auto drawn =
+          model::draw_words(next, [&](Index, std::span<const model::WordPart> parts) {
+            Stopwatch sampling;
+            const model::Draw result = sampler.draw(parts);
+            draw_seconds += sampling.seconds();
+            return result;
+          });
+      const double rest_seconds = watch.lap();
+      word = drawn.front().word;
       origin.prompt = nullptr;
       if (!counted) return;
       hidden.add(hidden_seconds);
-      softmax.add(softmax_seconds);
+      softmax.add(rest_seconds - draw_seconds);
       draw.add(draw_seconds);
-      whole.add(hidden_seconds + softmax_seconds + draw_seconds);
+      whole.add(hidden_seconds + rest_seconds);
+      const double bytes = bytes_read_for(next);
+      read += bytes;
+      read_rate.add(bytes / (hidden_seconds + rest_seconds));
     };
     const auto limits = [&] {
       measure_reads();
@@ -235,6 +246,17 @@ class Benchmark {
     result_.times.token_softmax = softmax.median();
     result_.times.token_draw = draw.median();
     result_.times.tokens = whole.count();
+    result_.times.token_read_rate = read_rate.median();
+    result_.times.token_read_bytes = read / whole.count();
+  }
+
+  // Weights: the tails only that were needed.
+  double bytes_read_for(const model::NextWords& next) const {
+    double bytes = result_.work.weight_bytes;
+    for (std::size_t tail = 0; tail < result_.work.tail_bytes.size(); ++tail) {
+      if (next.known(tail + 1) == 0) bytes -= result_.work.tail_bytes[tail];
+    }
+    return bytes;
   }
 
   const BenchmarkSetup& setup_;
@@ -249,6 +271,17 @@ class Benchmark {
   Samples peak_, weights_rate_, memory_rate_;
   BenchmarkResult result_;
 };
+
+// For a token, of the weights of a layer.
+Index bytes_read(const model::SummaryRow& row, kernels::WeightFormat format) {
+  constexpr auto kFloat = static_cast<Index>(sizeof(Real));
+  if (row.part == model::Part::kEmbedding) return row.out * kFloat;
+  const Index weights = row.multiply_adds, columns = row.paired ? 2 * row.out : row.out;
+  // Tied words are weights of the product and parameters of the embedding.
+  const Index bytes =
+      weights * kernels::bytes_of(format) + std::max(row.parameters - weights, Index{0}) * kFloat;
+  return format == kernels::WeightFormat::kInt8 ? bytes + columns * kFloat : bytes;
+}
 
 }  // namespace
 
@@ -274,23 +307,18 @@ double BenchmarkResult::train_flops_per_second() const {
 double BenchmarkResult::eval_flops_per_second() const {
   return work.flop_per_token * eval_tokens_per_second();
 }
-double BenchmarkResult::generate_bytes_per_second() const {
-  return work.weight_bytes * generate_tokens_per_second();
-}
+double BenchmarkResult::generate_bytes_per_second() const { return times.token_read_rate; }
 
 double bytes_per_written_token(const model::Summary& summary, kernels::WeightFormat format) {
-  constexpr auto kFloat = static_cast<Index>(sizeof(Real));
+  Index bytes = 0;
+  for (const model::SummaryRow& row : summary.rows) bytes += bytes_read(row, format);
+  return static_cast<double>(bytes);
+}
+
+double bytes_of_tail(const model::Summary& summary, kernels::WeightFormat format, int tail) {
   Index bytes = 0;
   for (const model::SummaryRow& row : summary.rows) {
-    if (row.part == model::Part::kEmbedding) {
-      bytes += row.out * kFloat;
-      continue;
-    }
-    const Index weights = row.multiply_adds, columns = row.paired ? 2 * row.out : row.out;
-    // Tied words are weights of the product and parameters of the embedding.
-    bytes +=
-        weights * kernels::bytes_of(format) + std::max(row.parameters - weights, Index{0}) * kFloat;
-    if (format == kernels::WeightFormat::kInt8) bytes += columns * kFloat;
+    if (row.tail == tail) bytes += bytes_read(row, format);
   }
   return static_cast<double>(bytes);
 }
@@ -298,15 +326,19 @@ double bytes_per_written_token(const model::Summary& summary, kernels::WeightFor
 BenchmarkWork benchmark_work(const BenchmarkSetup& setup) {
   const model::Summary summary = model::summarise(setup.model, setup.vocabulary);
   const model::OutputConfig& output = setup.model.output;
-  std::vector<double> shares;
+  std::vector<double> shares, tail_bytes;
   if (output.type == model::OutputType::kAdaptive) {
     shares = ZipfText(setup.vocabulary, setup.seed).tail_shares(*output.cutoffs);
+  }
+  for (std::size_t tail = 0; tail < shares.size(); ++tail) {
+    tail_bytes.push_back(bytes_of_tail(summary, setup.weights, static_cast<int>(tail)));
   }
   return {.parameters = summary.parameters(),
           .step_tokens = setup.batch_size * setup.tokens_per_sample * setup.accumulate_steps,
           .window_tokens = eval::kWindow,
           .flop_per_token = 2 * summary.multiply_adds(shares),
-          .weight_bytes = bytes_per_written_token(summary, setup.weights)};
+          .weight_bytes = bytes_per_written_token(summary, setup.weights),
+          .tail_bytes = std::move(tail_bytes)};
 }
 
 BenchmarkResult run_benchmark(const BenchmarkSetup& setup, ThreadPool& pool,

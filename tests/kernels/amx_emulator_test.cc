@@ -35,7 +35,10 @@ struct Config {
     bytes[at] = static_cast<std::uint8_t>(byte);
     return *this;
   }
-  AMX void load() const { asm volatile("ldtilecfg %0" : : "m"(bytes) : "memory"); }
+  AMX void load() const {
+    register const std::uint8_t* from asm("r9") = bytes;
+    asm volatile("ldtilecfg (%0)" : : "r"(from) : "memory");
+  }
 };
 
 struct Lines {
@@ -138,12 +141,15 @@ TEST_CASE("AMX: products flush denormals and add even and odd places apart", "[k
         : "memory");
     return sum;
   };
-  constexpr std::uint16_t kOne = 0x3F80, kTiny = 0x0040, kLeast = 0x0080, kHalf = 0x3F00;
+  constexpr std::uint16_t kOne = 0x3F80, kTiny = 0x0040, kLeast = 0x0080, kHalf = 0x3F00,
+                          k1024 = 0x4480;
+  constexpr float kMin = std::numeric_limits<float>::min();
   CHECK(product({kOne, 0, 0, kHalf}, {kOne, 0, 0, kHalf}, 3) == 4.25F);
-  CHECK(product({kTiny, 0, 0, 0}, {kOne, 0, 0, 0}, 0) == 0);
-  CHECK(product({kLeast, 0, 0, 0}, {kOne, 0, 0, 0}, 0) == std::numeric_limits<float>::min());
+  CHECK(product({kTiny, 0, 0, 0}, {k1024, 0, 0, 0}, 0) == 0);
+  CHECK(product({kLeast, 0, 0, 0}, {kOne, 0, 0, 0}, 0) == kMin);
   CHECK(product({kLeast, 0, 0, 0}, {kHalf, 0, 0, 0}, 0) == 0);
-  CHECK(product({0, 0, 0, 0}, {kOne, 0, 0, 0}, std::numeric_limits<float>::denorm_min()) == 0);
+  CHECK(product({kLeast, 0, kLeast, 0}, {kHalf, 0, kHalf, 0}, 0) == 0);
+  CHECK(product({kLeast, 0, 0, 0}, {kOne, 0, 0, 0}, kMin / 2) == kMin);
   // 2^24 + 1 would be rounded to 2^24 each time.
   CHECK(product({0x4B80, kOne, 0, kOne}, {kOne, kOne, kOne, kOne}, 0) == 0x1p24F + 2);
 }

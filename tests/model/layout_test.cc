@@ -2,6 +2,8 @@
 // for more of the two that compute in double.
 #include <catch2/catch.hpp>
 
+#include "src/kernels/simd/simd_backend.h"
+#include "tests/support/amx_emulator.h"
 #include "tests/support/backends.h"
 #include "tests/support/outcome.h"
 
@@ -87,11 +89,16 @@ std::vector<Case> long_cases() {
 // standard deviations do not happen in some 10^6 numbers. (Seen: up to 6e-6.)
 constexpr double kLongTolerance = 9e-5;
 
+// bf16x3: an operand is off by 2^-17 of itself at most, a product of two by 2^-16 = 1.5e-5 of their
+// magnitudes, and a gradient has passed through up to six products, some of them with gates after
+// them. (Seen: up to 2e-5; a wrong term shows as 1e-3 or more.)
+constexpr double kSplitTolerance = 2e-4;
+// bf16: 2^-9 an operand, 2^-8 a product; as above, in what is compared to the largest of its array.
+constexpr double kNarrowTolerance = 5e-2;
+
 // Steps of two micro-batches, the second one of another shape.
-Outcome train(const std::string& name, int threads, const Case& c) {
-  ThreadPool pool(threads);
-  const auto backend = testing::make_backend(name, pool);
-  GatedConvLm model(c.config, c.vocabulary, *backend, testing::kTrainingArrays);
+Outcome train_on(kernels::Backend& backend, const Case& c) {
+  GatedConvLm model(c.config, c.vocabulary, backend, testing::kTrainingArrays);
   model.initialise(3);
   nn::ParameterStore& store = model.parameters();
   testing::stir_parameters(store, 4);
@@ -126,6 +133,11 @@ Outcome train(const std::string& name, int threads, const Case& c) {
     result.add("array " + std::to_string(static_cast<int>(array)), store, array);
   }
   return result;
+}
+
+Outcome train(const std::string& name, int threads, const Case& c) {
+  ThreadPool pool(threads);
+  return train_on(*testing::make_backend(name, pool), c);
 }
 
 // Log-probabilities after windows that carry their context.
@@ -181,6 +193,52 @@ TEST_CASE("GatedConvLm: long batches and large vocabularies train alike on every
     }
   }
 }
+
+TEST_CASE("GatedConvLm: training in bf16 and bf16x3 agrees with f32, its bits on any threads",
+          "[model]") {
+  std::vector<Case> all = cases();
+  all.push_back(long_cases()[1]);
+  for (const Case& c : all) {
+    INFO(c.name);
+    const Outcome expected = train(testing::kReference, 1, c);
+    for (const auto& [precision, tolerance] :
+         {std::pair{kernels::Precision::kBf16x3, kSplitTolerance},
+          {kernels::Precision::kBf16, kNarrowTolerance}}) {
+      for (const std::string& name : testing::narrowing_backend_names(precision)) {
+        INFO(name);
+        const Outcome actual = train(name, 1, c);
+        testing::check_close(actual, expected, tolerance);
+        CHECK(train(name, 3, c) == actual);
+      }
+    }
+  }
+}
+
+#if SLUICE_TESTS_EMULATE_AMX
+TEST_CASE("GatedConvLm: training on AMX tiles has the bits of the same tiles on vectors",
+          "[model]") {
+  using kernels::Precision;
+  const auto* set = kernels::simd::find_kernels(kernels::InstructionSet::kAvx512);
+  if (set == nullptr) {
+    WARN("skipped: this CPU has no AVX-512");
+    return;
+  }
+  kernels::simd::find_amx_kernels();
+  const testing::AmxEmulator emulator;
+  Case c = cases()[1];
+  c.steps = 1;
+  for (const Precision precision : {Precision::kBf16, Precision::kBf16x3}) {
+    const auto train_with = [&](const kernels::simd::TileKernels& tiles, int threads) {
+      ThreadPool pool(threads);
+      const auto backend = kernels::simd::make_tile_backend(pool, *set, tiles, precision,
+                                                            kernels::RowUpdates::kLazy);
+      return train_on(*backend, c);
+    };
+    CHECK(train_with(kernels::simd::unchecked_amx_kernels(), 2) == train_with(set->tiles, 1));
+  }
+  CHECK_FALSE(emulator.has_tiles());
+}
+#endif
 
 TEST_CASE("GatedConvLm: evaluation agrees on every backend, its bits on any number of threads",
           "[model]") {

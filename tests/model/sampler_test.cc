@@ -7,6 +7,8 @@
 #include <set>
 #include <vector>
 
+#include "sluice/base/random.h"
+
 namespace sluice::model {
 namespace {
 
@@ -251,6 +253,144 @@ TEST_CASE("Sampler: impossible words are never drawn, extreme temperatures stay 
   CHECK(words({.temperature = 1}, {0, 0.5, 0, 0.5, 0}) == std::set{1, 3});
   CHECK(words({.temperature = 1e-6}, kProbabilities) == std::set{1});
   CHECK(words({.temperature = 1000}, kProbabilities) == std::set{0, 1, 2, 3});
+}
+
+// A distribution in parts, as an adaptive softmax has it, and the same in one piece.
+struct InParts {
+  // head, tail_mass: their logarithms without a constant; spread: of the words within a tail.
+  InParts(std::uint64_t seed, double head_spread, const std::vector<double>& tail_mass,
+          double spread) {
+    const std::vector<Index> sizes = {kHead, 300, 700};
+    std::vector<std::vector<double>> logs;
+    for (std::size_t part = 0; part < sizes.size(); ++part) {
+      std::vector<double>& own = logs.emplace_back();
+      for (Index i = 0; i < sizes[part]; ++i) {
+        const auto at = static_cast<std::uint64_t>(i);
+        own.push_back((part == 0 ? head_spread : spread) * normal_at(derive_key(seed, part), at));
+      }
+      if (part == 0) own.insert(own.end(), tail_mass.begin(), tail_mass.end());
+      double sum = 0;
+      for (const double log : own) sum += std::exp(log);
+      for (double& log : own) log -= std::log(sum);
+    }
+    Index begin = 0;
+    for (std::size_t part = 0; part < sizes.size(); ++part) {
+      within.emplace_back(logs[part].begin(), logs[part].begin() + sizes[part]);
+      const double mass = part == 0 ? 0 : logs[0][kHead + part - 1];
+      parts.push_back(
+          {.begin = begin, .end = begin += sizes[part], .log_mass = static_cast<Real>(mass)});
+      for (const Real log_p : within.back()) all.push_back(parts.back().log_mass + log_p);
+    }
+    // The vectors no longer move.
+    for (std::size_t part = 0; part < sizes.size(); ++part) parts[part].log_p = within[part];
+  }
+  static constexpr Index kHead = 500;
+
+  std::vector<std::vector<Real>> within;
+  std::vector<WordPart> parts;
+  std::vector<Real> all;
+};
+
+// A word with no part made known before it is wanted; adds to `read` how many were.
+int draw_lazily(Sampler& sampler, const InParts& words, const std::vector<int>& before, int& read) {
+  std::vector<WordPart> known = words.parts;
+  for (std::size_t part = 1; part < known.size(); ++part) known[part].log_p = {};
+  for (;;) {
+    const Draw draw = sampler.draw(known, before);
+    if (draw.word >= 0) return draw.word;
+    REQUIRE(!known[draw.wanted].known());
+    known[draw.wanted].log_p = words.parts[draw.wanted].log_p;
+    ++read;
+  }
+}
+
+// Of a text, how many tails a word needs on average; its words must be those of draws that know
+// everything.
+double tails_per_word(SamplerOptions options, double head_spread,
+                      const std::vector<double>& tail_mass, double spread, int count = 1500) {
+  options.seed = 21;
+  Sampler whole(options), lazy(options);
+  int read = 0, wrong = 0;
+  std::vector<int> before;
+  for (int i = 0; i < count; ++i) {
+    const InParts words(static_cast<std::uint64_t>(i % 60), head_spread, tail_mass, spread);
+    const int word = whole.draw(words.all, before);
+    wrong += word != draw_lazily(lazy, words, before, read);
+    before.push_back(word);
+  }
+  CHECK(wrong == 0);
+  return static_cast<double>(read) / count;
+}
+
+TEST_CASE("Sampler: of parts the words of the whole, plain: only the tail that is drawn",
+          "[model]") {
+  const std::vector<double> even = {0, 0}, rare = {-3, -5};
+  const double head = std::log(500.0);
+  // Each a third.
+  CHECK(tails_per_word({.temperature = 1}, 0, {head, head}, 1) == Approx(2 / 3.0).margin(0.06));
+  CHECK(tails_per_word({.temperature = 1}, 2, rare, 1) < 0.01);
+  for (const double temperature : {0.3, 0.8, 1.3}) {
+    INFO(temperature);
+    const double tails = tails_per_word({.temperature = temperature}, 3, rare, 2);
+    CHECK(tails < 0.5);
+    CHECK(tails_per_word({.temperature = temperature}, 0, {head, head}, 1) > 1);
+    CHECK(tails_per_word({.temperature = temperature}, 1, even, 3) < 2);
+  }
+}
+
+TEST_CASE("Sampler: of parts the words of the whole, ranked: only tails that may rank", "[model]") {
+  const std::vector<double> rare = {-1, 1}, likely = {5, 7};
+  const std::vector<SamplerOptions> ranked = {{.temperature = 0},
+                                              {.temperature = 0.8, .top_k = 1},
+                                              {.temperature = 0.8, .top_k = 30},
+                                              {.temperature = 1.2, .top_p = 0.4},
+                                              {.temperature = 0.9, .min_p = 0.2},
+                                              {.temperature = 1, .top_k = 20, .top_p = 0.8},
+                                              {.temperature = 1, .top_p = 0.5, .min_p = 0.1}};
+  for (const SamplerOptions& options : ranked) {
+    INFO(options.temperature << " k " << options.top_k << " p " << options.top_p << " min "
+                             << options.min_p);
+    CHECK(tails_per_word(options, 2, rare, 1, 300) < 0.5);
+    CHECK(tails_per_word(options, 1, likely, 4, 300) > 0.9);
+    tails_per_word(options, 1, {2, 3}, 1, 300);
+  }
+  // Where more are kept than the head has, all must be known.
+  CHECK(tails_per_word({.temperature = 1, .top_k = 501}, 2, rare, 1, 100) == 2);
+  CHECK(tails_per_word({.temperature = 1, .top_p = 0.9999}, 1, rare, 1, 100) == 2);
+}
+
+TEST_CASE("Sampler: of parts a penalised word must be known", "[model]") {
+  for (const double penalty : {1.3, 0.7}) {
+    for (SamplerOptions options : {SamplerOptions{.temperature = 0}, SamplerOptions{.top_k = 40},
+                                   SamplerOptions{.temperature = 1}}) {
+      options.repeat_penalty = penalty;
+      options.repeat_window = 5;
+      INFO(penalty << ", " << options.temperature << " k " << options.top_k);
+      CHECK(tails_per_word(options, 2, {2, 2.5}, 2, 400) < 2);
+    }
+  }
+}
+
+TEST_CASE("Sampler: of equals in parts the first is the most probable", "[model]") {
+  const auto greedy = [](const std::vector<Real>& head, Real first_mass, Real second_mass,
+                         bool second_known) {
+    static const std::vector<Real> one = {0}, two = {0, -1};
+    Sampler sampler({.temperature = 0});
+    std::vector<WordPart> parts = {{.end = 3, .log_p = head},
+                                   {.begin = 3, .end = 5, .log_mass = first_mass},
+                                   {.begin = 5, .end = 6, .log_mass = second_mass}};
+    if (second_known) parts[2].log_p = one;
+    const Draw first = sampler.draw(parts);
+    if (first.word >= 0) return std::pair(first.word, 0);
+    parts[first.wanted].log_p = first.wanted == 1 ? two : one;
+    const Draw second = sampler.draw(parts);
+    return std::pair(second.word, static_cast<int>(first.wanted));
+  };
+  CHECK(greedy({-1, -1, -2}, -1, -1, false) == std::pair(0, 0));
+  CHECK(greedy({-2, -3, -3}, -1, -1, false) == std::pair(3, 1));
+  CHECK(greedy({-2, -3, -3}, -1, -1, true) == std::pair(3, 1));
+  CHECK(greedy({-2, -3, -3}, -1.5, -1, false) == std::pair(5, 2));
+  CHECK(greedy({-2, -3, -3}, -1.5, -1, true) == std::pair(5, 0));
 }
 
 }  // namespace

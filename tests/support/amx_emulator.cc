@@ -39,35 +39,35 @@ int emulators = 0;
   return std::bit_cast<float>((bits & 0x7F800000) == 0 ? bits & 0x80000000 : bits);
 }
 
-// Intel SDM, TDPBF16PS, of one row: sums of numbers at even and at odd places.
-[[gnu::always_inline]] inline void multiply_row(const std::uint8_t* a, int pairs, const Tile& b,
-                                                int columns, float* sums) {
-  float parts[2][16] = {};
-  for (int k = 0; k < pairs; ++k) {
-    for (int parity = 0; parity < 2; ++parity) {
-      const auto widen = [parity](const std::uint8_t* pair) {
-        std::uint32_t bits;
-        std::memcpy(&bits, pair, sizeof(bits));
-        return flush(std::bit_cast<float>(parity == 0 ? bits << 16 : bits & 0xFFFF0000));
-      };
-      const float x = widen(a + 4 * k);
-      for (int n = 0; n < 16; ++n) {
-        const float y = widen(b.data[k] + 4 * n);
-        parts[parity][n] = flush(std::fma(x, y, parts[parity][n]));
-      }
-    }
-  }
-  for (int n = 0; n < columns; ++n) {
-    sums[n] = flush(flush(sums[n]) + flush(parts[0][n] + parts[1][n]));
-  }
+[[gnu::always_inline]] inline float widen(const std::uint8_t* pair, int parity) {
+  std::uint32_t bits;
+  std::memcpy(&bits, pair, sizeof(bits));
+  return flush(std::bit_cast<float>(parity == 0 ? bits << 16 : bits & 0xFFFF0000));
 }
 
+// Intel SDM, TDPBF16PS: sums of numbers at even and at odd places. Columns beyond those that b has
+// are zeros.
 [[gnu::always_inline]] inline void multiply_rows(Tile& sums, const Tile& a, const Tile& b) {
+  float factors[2][16][16];
+  for (int parity = 0; parity < 2; ++parity) {
+    for (int k = 0; k < b.rows; ++k) {
+      for (int n = 0; n < 16; ++n) factors[parity][k][n] = widen(b.data[k] + 4 * n, parity);
+    }
+  }
   for (int row = 0; row < sums.rows; ++row) {
+    float parts[2][16] = {};
+    for (int parity = 0; parity < 2; ++parity) {
+      for (int k = 0; k < b.rows; ++k) {
+        const float x = widen(a.data[row] + 4 * k, parity);
+        for (int n = 0; n < 16; ++n) {
+          parts[parity][n] = flush(std::fma(x, factors[parity][k][n], parts[parity][n]));
+        }
+      }
+    }
     float line[16];
     std::memcpy(line, sums.data[row], sizeof(line));
-    multiply_row(a.data[row], a.bytes / 4, b, sums.bytes / 4, line);
-    std::memcpy(sums.data[row], line, sizeof(line));
+    for (int n = 0; n < 16; ++n) line[n] = flush(flush(line[n]) + flush(parts[0][n] + parts[1][n]));
+    std::memcpy(sums.data[row], line, static_cast<std::size_t>(sums.bytes));
   }
 }
 
@@ -239,14 +239,15 @@ bool execute(const Instruction& in) {
 
 void on_illegal_instruction(int, siginfo_t*, void* context) {
   greg_t* registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
-  Instruction in;
-  if (decode(registers, in) && execute(in)) {
+  bool any = false;
+  // Signals take long: those that follow at once are executed as well.
+  for (Instruction in; decode(registers, in) && execute(in); in = Instruction()) {
     registers[REG_RIP] = static_cast<greg_t>(in.next);
-    executed = 1;
-  } else {
-    // The instruction runs again and is that handler's.
-    sigaction(SIGILL, &previous_action, nullptr);
+    any = true;
   }
+  executed = any ? 1 : 0;
+  // The instruction runs again and is that handler's.
+  if (!any) sigaction(SIGILL, &previous_action, nullptr);
 }
 
 // clang assembles them only in functions for such a CPU.

@@ -28,9 +28,25 @@ inline std::vector<std::string> backend_names() {
   return names;
 }
 
+// Those whose products narrow their operands, "SET PRECISION", of one precision.
+inline std::vector<std::string> narrowing_backend_names(kernels::Precision precision) {
+  std::vector<std::string> names;
+  for (const std::string& set : product_backend_names()) {
+    if (set != kReference) names.push_back(set + " " + std::string(name_of(precision)));
+  }
+  return names;
+}
+
 inline std::unique_ptr<kernels::Backend> make_backend(const std::string& name, ThreadPool& pool) {
+  using kernels::Precision;
   for (const kernels::InstructionSet set : kernels::supported_instruction_sets()) {
-    if (kernels::name_of(set) == name) return kernels::make_backend(pool, set);
+    const std::string known(kernels::name_of(set));
+    if (known == name) return kernels::make_backend(pool, set);
+    for (const Precision precision : {Precision::kBf16, Precision::kBf16x3}) {
+      if (name == known + " " + std::string(name_of(precision))) {
+        return kernels::make_backend(pool, set, precision);
+      }
+    }
   }
   if (name != kBlocked) throw std::invalid_argument("no backend " + name + " here");
   return make_blocked_backend();

@@ -48,12 +48,13 @@ TEST_CASE("BenchmarkResult: rates are quotients of work and time", "[train]") {
   result.times.step = 0.5;
   result.times.window = 0.25;
   result.times.token = 0.01;
+  result.times.token_read_rate = 300000;
   CHECK(result.train_tokens_per_second() == 400);
   CHECK(result.train_flops_per_second() == 3 * 7 * 400);
   CHECK(result.eval_tokens_per_second() == 4000);
   CHECK(result.eval_flops_per_second() == 7 * 4000);
   CHECK(result.generate_tokens_per_second() == Approx(100));
-  CHECK(result.generate_bytes_per_second() == Approx(400000));
+  CHECK(result.generate_bytes_per_second() == 300000);
 }
 
 TEST_CASE("benchmark_work: counted by hand, tails by the share of their words", "[train]") {
@@ -71,6 +72,7 @@ TEST_CASE("benchmark_work: counted by hand, tails by the share of their words", 
   // Every weight but the embedding's, of which a row; biases and gains of the products.
   const double biases = 2 * 8 + 2 * 2 * 16;
   CHECK(work.weight_bytes == 4 * (6 + all + biases + 8 * 4 + 4 * 10 + 8 * 2 + 2 * 20));
+  CHECK(work.tail_bytes == std::vector<double>{4 * (8 * 4 + 4 * 10), 4 * (8 * 2 + 2 * 20)});
   CHECK(work.parameters == 50 * 6 + static_cast<Index>(work.weight_bytes / 4) - 6);
 }
 
@@ -120,6 +122,10 @@ TEST_CASE("run_benchmark: measures everything, three times at least", "[train]")
     CHECK(times.token >= times.token_hidden);
     CHECK(times.token_softmax > 0);
     CHECK(times.token_draw > 0);
+    const std::vector<double>& tails = result.work.tail_bytes;
+    CHECK(times.token_read_bytes <= result.work.weight_bytes);
+    CHECK(times.token_read_bytes >= result.work.weight_bytes - tails[0] - tails[1]);
+    CHECK(times.token_read_rate > 0);
     for (const int repeats : {times.steps, times.windows, times.tokens}) CHECK(repeats >= 3);
     const BenchmarkLimits& limits = result.limits;
     CHECK(limits.product_peak > result.train_flops_per_second());

@@ -11,6 +11,7 @@
 
 #include "sluice/base/fields.h"
 #include "sluice/model/gated_conv_lm.h"
+#include "sluice/model/sampler.h"
 #include "sluice/text/permutation.h"
 #include "sluice/text/stop_strings.h"
 #include "sluice/text/text_stream.h"
@@ -36,6 +37,8 @@ std::vector<int> opening_words(const Writer& writer, std::span<const int> prompt
 
 // Error kBadData when a distribution is not one: the run diverged.
 void check_finite(const Writer& writer, std::span<const Real> log_probabilities);
+// The same of what is known of one.
+void check_finite(const Writer& writer, std::span<const model::WordPart> parts);
 
 enum class FinishReason : std::uint8_t { kLength, kStop, kEnd };
 

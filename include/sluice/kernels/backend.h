@@ -57,8 +57,7 @@ class Backend {
   virtual std::unique_ptr<Weights> table(const TableShape& shape, const Slices& v, const Slices* g,
                                          const Slices* b) = 0;
   virtual std::unique_ptr<SoftmaxTape> softmax_tape() = 0;
-  // For a network of these weights; none where a forward pass has already brought about all that
-  // there will be.
+  // For a network of these weights; none where a backend does not say.
   virtual WorkingMemory working_memory(
       [[maybe_unused]] std::span<const std::unique_ptr<Weights>> weights,
       [[maybe_unused]] const RowMap& batch) const {

@@ -12,7 +12,9 @@
 #include "sluice/base/real.h"
 
 // Formats of fewer bits for weights that are only read, so that generation, which is bound by
-// reading them, reads less. Activations and sums stay as they are.
+// reading them, reads less. Activations and sums stay floats, but for one thing: where the CPU has
+// instructions for it, rows that int8 weights multiply are rounded to 24 bits, of the largest
+// number of the row.
 namespace sluice::kernels {
 
 // bf16: the upper half of a float, 8 significant bits. int8: q s, q from -127 to 127, with one

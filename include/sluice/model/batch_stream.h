@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "sluice/model/next_words.h"
 #include "sluice/model/stream.h"
 
 namespace sluice::model {
@@ -29,6 +30,8 @@ class BatchStream {
   Index size() const { return last_.state == nullptr ? 0 : last_.state->map().sequences; }
   // Log-probabilities of all words after the last one of each text: [size(), V].
   void next(std::span<Real> log_probabilities);
+  // The same as far as it is needed, row i for text i; until the batch advances.
+  void next(NextWords& words);
 
  private:
   // A state and the most texts that it has memory for.
@@ -36,6 +39,7 @@ class BatchStream {
     std::unique_ptr<GatedConvLm::State> state;
     Index most = 0;
   };
+  std::vector<Index> tokens() const;
   // Makes the spare state ready for so many texts.
   void lay_out_spare(Index texts);
 

@@ -100,6 +100,12 @@ class GatedConvLm {
   void log_probabilities(State& state, Index token, std::span<Real> out) const {
     log_probabilities(state, {&token, 1}, out);
   }
+  // The two factors of these, for who can do without some of the tails (nn/adaptive_softmax.h).
+  const nn::SoftmaxShape& softmax() const { return output_.shape(); }
+  void head_log_probabilities(State& state, std::span<const Index> tokens,
+                              std::span<Real> out) const;
+  void tail_log_probabilities(State& state, Index tail, std::span<const Index> tokens,
+                              std::span<Real> out) const;
 
   // Adds the gradient of the sum of nats that forward() on the same batch returned.
   // `observe`, if any, is shown the junction behind each gated layer while it holds its dz.

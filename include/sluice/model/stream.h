@@ -4,6 +4,7 @@
 #include <span>
 
 #include "sluice/model/gated_conv_lm.h"
+#include "sluice/model/next_words.h"
 
 namespace sluice::model {
 
@@ -26,6 +27,8 @@ class Stream {
   void feed_prompt(std::span<const int> inputs);
   // Log-probabilities of all words after the last input: [V].
   void next(std::span<Real> log_probabilities) const;
+  // The same as far as it is needed, as row 0; until the stream goes on.
+  void next(NextWords& words) const;
   // What was fed last, for a batch of texts that go on from it (model/batch_stream.h).
   const GatedConvLm::State& last() const { return *last_; }
 

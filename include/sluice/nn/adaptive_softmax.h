@@ -23,6 +23,8 @@ struct SoftmaxShape {
   Index tail_width(Index tail) const;
   Index tail_begin(Index tail) const { return cutoffs[static_cast<std::size_t>(tail)]; }
   Index tail_end(Index tail) const { return tail + 1 < tails() ? tail_begin(tail + 1) : words; }
+  Index tail_words(Index tail) const { return tail_end(tail) - tail_begin(tail); }
+  Index head_words() const { return tails() == 0 ? words : tail_begin(0); }
 };
 
 // Softmax over the vocabulary, whole or adaptive: frequent words in a head that every token pays
@@ -71,6 +73,15 @@ class AdaptiveSoftmax {
   // forward() kept of the tails.
   void log_probabilities(const kernels::Junction& in, std::span<const Index> tokens,
                          std::span<Real> out, Cache& cache) const;
+  // The two factors of these. Of the head's words and then of each tail as a whole: out
+  // [tokens, head_words() + tails()].
+  void head_log_probabilities(const kernels::Junction& in, std::span<const Index> tokens,
+                              std::span<Real> out) const;
+  // Of a tail's words given that it is one of them: out [tokens, tail_words(tail)]. Overwrites as
+  // log_probabilities() does.
+  void tail_log_probabilities(const kernels::Junction& in, Index tail,
+                              std::span<const Index> tokens, std::span<Real> out,
+                              Cache& cache) const;
   // Whole: N(0, sqrt((1-p) / d)), p the dropout in front. Adaptive: Xavier-uniform, all matrices.
   void initialise(std::uint64_t seed, double dropout);
 

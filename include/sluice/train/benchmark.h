@@ -47,6 +47,9 @@ struct BenchmarkTimes {
   double step = 0;
   double window = 0, window_hidden = 0;  // all of it; up to what the softmax reads
   double token = 0, token_hidden = 0, token_softmax = 0, token_draw = 0;
+  // Bytes of weights read for a token, by the second and on average: tails of the softmax that a
+  // token did without (model::NextWords) do not count.
+  double token_read_rate = 0, token_read_bytes = 0;
   int steps = 0, windows = 0, tokens = 0;  // repeats
 };
 
@@ -66,7 +69,8 @@ struct BenchmarkWork {
   // Forward per token, two for each multiply-add of a product, tails of the softmax by the share of
   // targets in them; training is three times that, backward being two more products for each.
   double flop_per_token = 0;
-  double weight_bytes = 0;  // read for a written token
+  double weight_bytes = 0;  // read for a written token at most, and of these those of each tail
+  std::vector<double> tail_bytes = {};
 };
 
 struct BenchmarkResult {
@@ -86,6 +90,8 @@ struct BenchmarkResult {
 // of which it is one row, unless it is tied; with biases and gains, which stay f32, and the scales
 // of int8.
 double bytes_per_written_token(const model::Summary& summary, kernels::WeightFormat format);
+// Of these those of a tail of the softmax.
+double bytes_of_tail(const model::Summary& summary, kernels::WeightFormat format, int tail);
 BenchmarkWork benchmark_work(const BenchmarkSetup& setup);
 
 // A stage's name and how much of the benchmark is behind us, in [0, 1].
@@ -94,11 +100,11 @@ using BenchmarkProgress = std::function<void(std::string_view stage, double done
 // Measures, on random words (train/zipf.h) and through what a run uses: steps are add_gradient(),
 // norm and update as the trainer's, with a small learning rate, so that no network diverges on
 // noise; evaluation is eval::StreamEvaluator, its hidden layers alone are model::Stream::feed on
-// the same tokens; a written token is model::BatchStream and model::Sampler at batch 1. Left out:
-// reading text, loading a batch, decoding, files. The first repeats do not count: they touch fresh
-// memory. Of tables of words, a step updates the rows that have a gradient and takes the steps put
-// off of those that it reads (kernels/backend.h: catch_up); what rows that are never read again
-// still owe at the end is in no time. Errors: as GatedConvLm's.
+// the same tokens; a written token is model::BatchStream, NextWords and Sampler at batch 1. Left
+// out: reading text, loading a batch, decoding, files. The first repeats do not count: they touch
+// fresh memory. Of tables of words, a step updates the rows that have a gradient and takes the
+// steps put off of those that it reads (kernels/backend.h: catch_up); what rows that are never read
+// again still owe at the end is in no time. Errors: as GatedConvLm's.
 BenchmarkResult run_benchmark(const BenchmarkSetup& setup, ThreadPool& pool,
                               kernels::Backend& backend, const BenchmarkProgress& progress);
 

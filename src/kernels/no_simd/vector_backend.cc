@@ -11,4 +11,6 @@ std::unique_ptr<Backend> make_vector_backend(ThreadPool&, InstructionSet, Precis
   return nullptr;
 }
 
+VectorExponentials vector_exponentials(InstructionSet) { return nullptr; }
+
 }  // namespace sluice::kernels

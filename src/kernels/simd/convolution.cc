@@ -25,6 +25,13 @@ void SimdBackend::conv_forward(const Activations& x, const Weights& weights, Jun
     forward_single_tokens(in, w, junction);
     return junction.finish_forward();
   }
+  // Only training saves what backward needs. (Neither does a linear gate, the direct form serves.)
+  if (out.saved != nullptr && MinimalFilter::serves(w.shape, in)) {
+    minimal_.forward(in, w, [&](Index, Index panel, const Tile& tile, const float* z) {
+      junction.forward(kernels_, panel, tile, z);
+    });
+    return junction.finish_forward();
+  }
   const std::vector<Tile>& tiles = in.tiles();
   const ProductGrid grid(static_cast<Index>(tiles.size()), w.panels);
   pool_.run(grid.count(), [&](Index chunk, int) {
@@ -52,12 +59,15 @@ void SimdBackend::conv_forward(const Activations& x, const Weights& weights, Jun
 
 // Sequences of one token: what they read is gathered, [input blocks][taps][tokens][16], and each
 // panel of weights is read once for all of them. The product adds in the order of any other, so
-// generation computes what evaluation does, to the bit; int8 multiplies by the scales at the end.
+// generation computes what evaluation does, to the bit; int8 does not quite (digits.h,
+// narrow-inl.h).
 void SimdBackend::forward_single_tokens(const BlockedActivations& x, const ProductWeights& w,
                                         const ResolvedJunction& junction) {
   const Index tokens = x.tokens(), step = x.selection() != nullptr ? 1 : x.pitch();
   const Index taps = w.shape.taps, per_tap = tokens * kBlock;
-  float* gathered = shared_memory((w.input_blocks * taps * tokens + kMostRows) * kBlock);
+  const Index blocks = w.input_blocks * taps, size = (blocks * tokens + kMostRows) * kBlock;
+  const DigitKernels* digits = w.narrow != nullptr ? w.narrow->digits() : nullptr;
+  float* gathered = shared_memory(size + digit_floats(digits, blocks, tokens));
   for (Index block = 0; block < w.input_blocks; ++block) {
     for (Index tap = 0; tap < taps; ++tap) {
       const Index shift = (taps - 1 - tap) * w.shape.dilation;
@@ -67,15 +77,15 @@ void SimdBackend::forward_single_tokens(const BlockedActivations& x, const Produ
       }
     }
   }
+  const NarrowRows narrow = split({gathered, per_tap}, blocks, digits, gathered + size);
   const Chunks groups = {tokens, kernels_.tile_rows};
   pool_.run(w.panels, [&](Index panel, int) {
     alignas(64) float z[kMostRows * kPanel];
     for (Index group = 0; group < groups.count(); ++group) {
-      float* rows = gathered + groups.begin(group) * kBlock;
       if (w.narrow != nullptr) {
-        w.narrow->multiply(kernels_, panel, {rows, per_tap}, groups.length(group), z);
+        w.narrow->multiply(kernels_, panel, narrow, groups.begin(group), groups.length(group), z);
       } else {
-        kernels_.product({.a = rows,
+        kernels_.product({.a = gathered + groups.begin(group) * kBlock,
                           .a_chunk = taps * per_tap,
                           .a_tap = per_tap,
                           .b = w.v()[Array::kValue] + w.offset(panel, 0, 0),
@@ -102,9 +112,12 @@ void SimdBackend::conv_backward_weights(const Activations& x, const Activations&
   assert(dout.paired == w.shape.paired);
   const Index taps = w.shape.taps;
   const Chunks rows = {in.span(), kGradientRows};
+  const bool minimal = MinimalFilter::serves(w.shape, in);
   WeightGradient gradient(kernels_, w, 1);
-  pool_.run(gradient.chunks(), [&](Index chunk, int) {
-    for (Index i = 0; i < rows.count(); ++i) {
+  if (minimal) minimal_.prepare_gradient(in, w, gradient.most_panels(), gradient.most_blocks());
+  pool_.run(gradient.chunks(), [&](Index chunk, int worker) {
+    if (minimal) minimal_.gradient(dout, w, gradient.part(chunk), worker);
+    for (Index i = 0; i < (minimal ? 0 : rows.count()); ++i) {
       const Index first = rows.begin(i);
       gradient.each(chunk, [&](Index panel, Index block) {
         const Index second = std::min(2 * panel + 1, w.column_blocks - 1);
@@ -150,10 +163,18 @@ void SimdBackend::conv_backward_data(const Activations& dz, const Weights& weigh
   const BlockedActivations& dout = blocked(dz);
   assert(dout.channels() == w.shape.columns() && dz.map().context >= w.shape.reach());
   assert(dout.paired == w.shape.paired);
+  GradientReader reader(below, into, dout, pool_);
+  if (MinimalFilter::serves(w.shape, dout)) {
+    reader.prepare(minimal_.groups(w.shape, dout, w.column_blocks));
+    minimal_.backward_data(dout, w,
+                           [&](Index group, Index panel, const Tile& tile, const float* d) {
+                             reader.take(kernels_, group, panel, tile, d);
+                           });
+    return reader.finish();
+  }
   const float* matrix = transposed(w);
   const Index taps = w.shape.taps, panel_size = w.column_blocks * taps * kPair;
   const std::vector<Tile>& tiles = dout.tiles();
-  GradientReader reader(below, into, dout, pool_);
   const ProductGrid grid(static_cast<Index>(tiles.size()), (w.input_blocks + 1) / 2);
   reader.prepare(grid.tiles.count());
   pool_.run(grid.count(), [&](Index chunk, int) {

@@ -15,6 +15,7 @@
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
 
 #include "bfloat16-inl.h"
+#include "combine-inl.h"
 #include "junction-inl.h"
 #include "narrow-inl.h"
 #include "product-inl.h"
@@ -40,6 +41,7 @@ inline constexpr Kernels kTable = {
     .product_bfloat16 = ProductBfloat16,
     .product_int8 = ProductInt8,
     .gradient = Gradient,
+    .combine = Combine,
     .transpose = Transpose,
     .narrow = {.lines = LinesTo,
                .transposed = TransposedTo,
@@ -59,6 +61,7 @@ inline constexpr Kernels kTable = {
     .largest = Largest,
     .exponential_sum = ExponentialSum,
     .subtract = Subtract,
+    .tempered = Tempered,
     .update = Update,
     .sum_of_squares = SumOfSquares,
     .add_dots = AddDots,

@@ -64,6 +64,21 @@ struct GradientTile {
   bool add;
 };
 
+// out_o (+)= sum over inputs k of factors[o, k] * in_k, for `lines` lines of 16 numbers.
+inline constexpr Index kMostCombined = 6;
+struct Combination {
+  const float* in;
+  Index in_pitch, in_step;  // from input to input, from line to line
+  Index inputs;             // at most kMostCombined
+  float* out;
+  Index out_pitch, out_step;
+  Index outputs;
+  const float* factors;
+  Index factor_pitch;  // from output to output
+  Index lines;
+  bool add;
+};
+
 // One array of activations: row r of block q lies at first + q * pitch + r * 16.
 struct Rows {
   float* first = nullptr;
@@ -120,6 +135,7 @@ struct Kernels {
   void (*product_bfloat16)(const NarrowTile<Bfloat16Pair>& tile);
   void (*product_int8)(const NarrowTile<std::int8_t>& tile);
   void (*gradient)(const GradientTile& tile);
+  void (*combine)(const Combination& job);
   // out = in^T, 16 x 16.
   void (*transpose)(const float* in, float* out);
 
@@ -153,6 +169,8 @@ struct Kernels {
   float (*largest)(const float* values, Index size);
   double (*exponential_sum)(const float* values, Index size, float max);
   void (*subtract)(float* values, Index size, float max, float log_sum);
+  // out[i] = exp((values[i] - max) * factor), none of them above 1; returns their sum.
+  double (*tempered)(const float* values, Index size, float max, float factor, float* out);
 
   // kernels/update.h on `parts` runs of `size` numbers, `pitch` apart; gradient null: zeros.
   // `share` (null: none), period 16: what times the value is taken off the gradient first (weight

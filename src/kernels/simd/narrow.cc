@@ -46,8 +46,12 @@ void narrow_rows(const TableWeights& w, Index panel, WeightFormat format, float*
 
 }  // namespace
 
-NarrowPanels::NarrowPanels(WeightFormat format, Index panels, Index chunks)
-    : format_(format), chunks_(chunks) {
+NarrowPanels::NarrowPanels(WeightFormat format, Index panels, Index chunks,
+                           const DigitKernels* digits)
+    : format_(format),
+      chunks_(chunks),
+      digits_(format == WeightFormat::kInt8 && chunks * kBlock <= kMostDigitInputs ? digits
+                                                                                   : nullptr) {
   assert(format != WeightFormat::kFloat32);
   const Index size = floats(format, panels * chunks * kPair);
   require_memory(
@@ -55,6 +59,7 @@ NarrowPanels::NarrowPanels(WeightFormat format, Index panels, Index chunks)
       "weights in fewer bits");
   codes_ = AlignedBuffer(size);
   if (format == WeightFormat::kInt8) scales_ = AlignedBuffer(panels * kPanel);
+  if (digits_ != nullptr) column_sums_.resize(static_cast<std::size_t>(panels * kPanel));
 }
 
 template <class Code>
@@ -76,16 +81,33 @@ void NarrowPanels::set(Index panel, Index chunk, const float* pair) {
   auto* to = codes<std::int8_t>(panel, chunk);
   for (Index i = 0; i < kPair; ++i) {
     const Index input = i % kSquare / kBlock, column = i / kSquare * kBlock + i % kBlock;
-    const float code = int8_code(pair[i], scales(panel)[column]);
-    to[input * kPanel + column] = static_cast<std::int8_t>(code);
+    const auto code = static_cast<std::int8_t>(int8_code(pair[i], scales(panel)[column]));
+    if (digits_ == nullptr) {
+      to[input * kPanel + column] = code;
+    } else {
+      to[(input / kQuad * kPanel + column) * kQuad + input % kQuad] = code;
+      column_sums_[static_cast<std::size_t>(panel * kPanel + column)] += 128 * code;
+    }
   }
 }
 
-void NarrowPanels::multiply(const Kernels& kernels, Index panel, Rows x, Index rows,
-                            float* z) const {
+void NarrowPanels::multiply(const Kernels& kernels, Index panel, const NarrowRows& x, Index first,
+                            Index rows, float* z) const {
+  if (digits_ != nullptr) {
+    assert(x.digits != nullptr);
+    return digits_->product({.x = x.digits + first,
+                             .x_pitch = x.count(),
+                             .steps = x.steps + first,
+                             .b = codes<std::int8_t>(panel, 0),
+                             .quads = chunks_ * (kBlock / kQuad),
+                             .rows = rows,
+                             .scales = scales(panel),
+                             .column_sums = column_sums_.data() + panel * kPanel,
+                             .out = z});
+  }
   const auto tile = [&]<class Code>(const Code* b) {
-    return NarrowTile<Code>{.a = x.first,
-                            .a_chunk = x.pitch,
+    return NarrowTile<Code>{.a = x.floats.at(0, first),
+                            .a_chunk = x.floats.pitch,
                             .b = b,
                             .chunks = chunks_,
                             .rows = rows,
@@ -97,6 +119,24 @@ void NarrowPanels::multiply(const Kernels& kernels, Index panel, Rows x, Index r
   } else {
     kernels.product_int8(tile(codes<std::int8_t>(panel, 0)));
   }
+}
+
+Index digit_floats(const DigitKernels* digits, Index blocks, Index rows) {
+  return digits == nullptr ? 0 : blocks * rows * kBlock + rows;
+}
+
+NarrowRows SimdBackend::split(Rows x, Index blocks, const DigitKernels* digits, float* memory) {
+  NarrowRows rows = {.floats = x};
+  if (digits == nullptr) return rows;
+  static_assert(sizeof(QuadDigits) == kQuad * sizeof(float));
+  auto* quads = reinterpret_cast<QuadDigits*>(memory);
+  float* steps = memory + blocks * rows.count() * kBlock;
+  pool_.run(rows.count(), [&](Index row, int) {
+    steps[row] = digits->split(x.at(0, row), x.pitch, blocks, quads + row, rows.count());
+  });
+  rows.digits = quads;
+  rows.steps = steps;
+  return rows;
 }
 
 void SimdBackend::narrow(Weights& weights, WeightFormat format) {
@@ -112,7 +152,8 @@ void SimdBackend::narrow(Weights& weights, WeightFormat format) {
 
 void SimdBackend::narrow_product(ProductWeights& w, WeightFormat format) {
   const Index chunks = w.input_blocks * w.shape.taps;
-  auto copy = std::make_unique<NarrowPanels>(format, w.panels, chunks);
+  auto copy =
+      std::make_unique<NarrowPanels>(format, w.panels, chunks, find_digit_kernels(kernels_.set));
   pool_.run(w.panels, [&](Index panel, int) {
     narrow_columns(w, panel, format, format == WeightFormat::kInt8 ? copy->scales(panel) : nullptr);
     for (Index chunk = 0; chunk < chunks; ++chunk) {
@@ -126,7 +167,8 @@ void SimdBackend::narrow_product(ProductWeights& w, WeightFormat format) {
 // Words are the columns.
 void SimdBackend::narrow_table(TableWeights& w, WeightFormat format) {
   const Index squares = w.rows_of_squares(), panels = (squares + 1) / 2;
-  auto copy = std::make_unique<NarrowPanels>(format, panels, w.width_blocks);
+  auto copy = std::make_unique<NarrowPanels>(format, panels, w.width_blocks,
+                                             find_digit_kernels(kernels_.set));
   pool_.run(panels, [&](Index panel, int) {
     narrow_rows(w, panel, format, format == WeightFormat::kInt8 ? copy->scales(panel) : nullptr);
     alignas(64) float pair[kPair] = {};

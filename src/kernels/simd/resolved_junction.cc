@@ -105,6 +105,7 @@ void ResolvedJunction::finish_backward() const {
 GradientReader::GradientReader(Junction& below, Into into, const BlockedActivations& from,
                                ThreadPool& pool)
     : below_(below), from_(from) {
+  from.token_of();  // laid out here, not by several threads at once
   if (into == Into::kClose) {
     junction_ = std::make_unique<ResolvedJunction>(below);
     bias_ = has_bias(below.producer);

@@ -7,6 +7,8 @@
 #include "sluice/kernels/instruction_set.h"
 #include "sluice/kernels/precision.h"
 #include "src/kernels/simd/layout.h"
+#include "src/kernels/simd/minimal_filter.h"
+#include "src/kernels/simd/scratch.h"
 #include "src/kernels/simd/weights.h"
 
 namespace sluice::kernels::simd {
@@ -21,7 +23,11 @@ class SimdBackend : public Backend {
  public:
   // tile_rows: of a product's tile.
   SimdBackend(ThreadPool& pool, const Kernels& kernels, RowUpdates updates, Index tile_rows)
-      : pool_(pool), kernels_(kernels), updates_(updates), tile_rows_(tile_rows) {}
+      : pool_(pool),
+        kernels_(kernels),
+        updates_(updates),
+        tile_rows_(tile_rows),
+        minimal_(pool, kernels) {}
 
   std::string_view name() const override { return name_of(kernels_.set); }
   Index elements(const ConvShape& shape) const override { return ProductWeights::elements(shape); }
@@ -35,6 +41,8 @@ class SimdBackend : public Backend {
   std::unique_ptr<Weights> table(const TableShape& shape, const Slices& v, const Slices* g,
                                  const Slices* b) override;
   std::unique_ptr<SoftmaxTape> softmax_tape() override;
+  WorkingMemory working_memory(std::span<const std::unique_ptr<Weights>> weights,
+                               const RowMap& batch) const override;
   void load(Weights& weights, Array array, std::span<const Real> logical) override;
   void store(const Weights& weights, Array array, std::span<Real> logical) const override;
   void load(Activations& to, std::span<const Real> logical) override;
@@ -94,8 +102,12 @@ class SimdBackend : public Backend {
   ThreadPool& pool_;
   const Kernels& kernels_;
 
+ private:
   void forward_single_tokens(const BlockedActivations& x, const ProductWeights& w,
                              const ResolvedJunction& junction);
+  // Rows whose pitch is their number, with digits if there are kernels for them; memory:
+  // digit_floats().
+  NarrowRows split(Rows x, Index blocks, const DigitKernels* digits, float* memory);
   // The weights with inputs and columns exchanged, for backward; valid until the next call.
   const float* transposed(const ProductWeights& w);
   void backward_data(const BlockTape& tape, const BlockedActivations& x,
@@ -113,8 +125,7 @@ class SimdBackend : public Backend {
   void update_product(ProductWeights& w, const UpdateRule& rule);
   void update_table(TableWeights& w, const UpdateRule& rule);
 
-  // Memory of an operation, kept for the next; what stood there is lost.
-  static float* grown(AlignedBuffer& buffer, Index size);
+  // Memory of an operation.
   float* shared_memory(Index size) { return grown(shared_, size); }
   // One part per worker; reserved before a job, so that chunks need not ask for memory.
   void reserve_workers(Index size);
@@ -122,6 +133,7 @@ class SimdBackend : public Backend {
 
   RowUpdates updates_;
   Index tile_rows_;
+  MinimalFilter minimal_;
   AlignedBuffer shared_;
   std::vector<AlignedBuffer> workers_;
 };

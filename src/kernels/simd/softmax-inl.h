@@ -208,6 +208,23 @@ inline double ExponentialSum(const float* values, Index size, float max) {
   return even.Total() + odd.Total();
 }
 
+inline double Tempered(const float* values, Index size, float max, float factor, float* out) {
+  const Index whole = size / kLanes * kLanes;
+  const Floats shift = Splat(ShiftOf(max)), inverse = Splat(factor);
+  UnitSum sum;
+  for (Index i = 0; i < whole; i += kLanes) {
+    const Floats log = hn::Mul(hn::Sub(hn::LoadU(kFloats, values + i), shift), inverse);
+    const Floats e = Exp(AtMost(log, 0));
+    sum.Add(e);
+    hn::StoreU(e, kFloats, out + i);
+  }
+  Rest rest(values + whole, size - whole);
+  const Floats e = Exp(AtMost(hn::Mul(hn::Sub(rest.Load(), shift), inverse), 0));
+  sum.Add(e);
+  rest.Store(e, out + whole);
+  return sum.Total();
+}
+
 // In two steps: the sum of both would round to the last place of a large maximum.
 inline void Subtract(float* values, Index size, float max, float log_sum) {
   const Index whole = size / kLanes * kLanes;

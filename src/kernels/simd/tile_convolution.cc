@@ -35,6 +35,8 @@ void each_tile(const ProductGrid& grid, Index chunk, const std::vector<Tile>& ti
 void TileBackend::conv_forward(const Activations& x, const Weights& weights, Junction& out) {
   const auto& w = static_cast<const TileWeights&>(weights);
   const BlockedActivations& in = blocked(x);
+  // Bound by reading weights, of which there may be copies in fewer bits.
+  if (in.is_single_tokens()) return SimdBackend::conv_forward(x, weights, out);
   assert(in.channels() == w.shape.in && x.map().context >= w.shape.reach() && !w.stale);
   const ResolvedJunction junction(out);
   lines_.take(in, w.input_blocks, kernels_, pool_, parts_);
@@ -120,7 +122,7 @@ void TileBackend::conv_backward_data(const Activations& dz, const Weights& weigh
   const auto& w = static_cast<const TileWeights&>(weights);
   const BlockedActivations& dout = blocked(dz);
   assert(dout.channels() == w.shape.columns() && dz.map().context >= w.shape.reach());
-  assert(dout.paired == w.shape.paired);
+  assert(dout.paired == w.shape.paired && !w.stale);
   lines_.take(dout, w.column_blocks, kernels_, pool_, parts_);
   const Index taps = w.shape.taps;
   const std::vector<Tile>& tiles = dout.tiles();

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cassert>
 
+#include "src/kernels/simd/scratch.h"
+
 namespace sluice::kernels::simd {
 namespace {
 
@@ -26,9 +28,7 @@ void copy_rows(const BlockedActivations& x, Index block, Index first, Index rows
 void TileMemory::resize(Index numbers, int parts) {
   numbers_ = (numbers + kLine - 1) / kLine * kLine;
   const Index floats = numbers_ * parts / 2;
-  if (memory_.size() >= floats) return;
-  memory_ = AlignedBuffer();
-  memory_ = AlignedBuffer(floats);
+  grown(memory_, floats);
 }
 
 void ActivationLines::take(const BlockedActivations& x, Index blocks, const Kernels& kernels,
@@ -98,9 +98,9 @@ void ActivationPairs::take(const BlockedActivations& x, Index blocks, Index lead
   });
 }
 
-TileWeights::TileWeights(const ConvShape& conv, const Slices& v_, const Slices* g_,
-                         const Slices* b_, int parts_)
-    : ProductWeights(conv, v_, g_, b_), parts(parts_) {}
+TileWeights::TileWeights(const ConvShape& conv, const Slices& values, const Slices* gains,
+                         const Slices* bias, int part_count)
+    : ProductWeights(conv, values, gains, bias), parts(part_count) {}
 
 void TileWeights::reserve() {
   forward.resize(forward_offset(panels), parts);
@@ -108,6 +108,7 @@ void TileWeights::reserve() {
 }
 
 void TileWeights::pack(const Kernels& kernels, Index panel) {
+  assert(forward.data() != nullptr);  // reserve() comes with the first refresh()
   for (Index line = 0; line < lines_of(input_blocks); ++line) {
     for (Index tap = 0; tap < shape.taps; ++tap) {
       pack_forward(kernels, panel, line, tap);

@@ -2,7 +2,7 @@
 
 #include <array>
 
-#include "src/kernels/simd/tiles.h"
+#include "tiles.h"
 
 namespace sluice::kernels::simd {
 

@@ -29,7 +29,7 @@ struct TileProduct {
   const Bfloat16* b;
   Index b_chunk;
   Index chunks, taps;
-  Index rows;  // that count, at most 32; 16 or 32 are computed
+  Index rows;  // that count, at most 32; some beyond may be computed
   float* out;  // [32, 32], 64-byte aligned
   bool add;    // to what stands there
   Aside aside;

@@ -16,4 +16,9 @@ std::unique_ptr<Backend> make_vector_backend(ThreadPool& pool, InstructionSet se
   return simd::make_tile_backend(pool, kernels, tiles, precision, updates);
 }
 
+VectorExponentials vector_exponentials(InstructionSet set) {
+  const simd::Kernels* kernels = simd::find_kernels(set);
+  return kernels == nullptr ? nullptr : kernels->tempered;
+}
+
 }  // namespace sluice::kernels

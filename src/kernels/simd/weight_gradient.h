@@ -16,12 +16,22 @@ class WeightGradient {
   WeightGradient(const Kernels& kernels, ProductWeights& weights, Index unit);
 
   Index chunks() const { return panels_.count() * blocks_.count(); }
+  // What a chunk is about, and the most that one has.
+  struct Part {
+    Index first_panel, end_panel, first_block, end_block;
+  };
+  Part part(Index chunk) const {
+    const Index panels = chunk / blocks_.count(), blocks = chunk % blocks_.count();
+    return {panels_.begin(panels), panels_.end(panels), blocks_.begin(blocks), blocks_.end(blocks)};
+  }
+  Index most_panels() const { return panels_.size; }
+  Index most_blocks() const { return blocks_.size; }
   // Calls visit(panel, block) for those of a chunk; of blocks the first of every `unit`.
   template <class Visit>
   void each(Index chunk, const Visit& visit) const {
-    const Index panels = chunk / blocks_.count(), blocks = chunk % blocks_.count();
-    for (Index panel = panels_.begin(panels); panel < panels_.end(panels); ++panel) {
-      for (Index block = blocks_.begin(blocks); block < blocks_.end(blocks); block += unit_) {
+    const Part all = part(chunk);
+    for (Index panel = all.first_panel; panel < all.end_panel; ++panel) {
+      for (Index block = all.first_block; block < all.end_block; block += unit_) {
         visit(panel, block);
       }
     }
