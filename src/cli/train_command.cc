@@ -166,6 +166,18 @@ void evaluate_in_f32(const Config& config, const RunDirectory& directory,
                eval::nats_per_token(totals), eval::perplexity(totals));
 }
 
+// The run is done, whatever comes of this.
+void tell_in_f32(const Config& config, const RunDirectory& directory, const config::RunText& text,
+                 kernels::InstructionSet instructions, ThreadPool& pool, const Deadline& deadline,
+                 train::ProgressBar& bar) {
+  return_free_memory();  // of the batch: there will be a second network
+  try {
+    evaluate_in_f32(config, directory, text, instructions, pool, deadline, bar);
+  } catch (const Error& error) {
+    spdlog::warn("no figure in f32: {}", error.what());
+  }
+}
+
 // Encodes the texts, and checks them against what the run goes on from.
 config::RunText prepare_text(Start& start, text::Cache cache, const Deadline& deadline,
                              train::ProgressBar& bar, ThreadPool& pool) {
@@ -266,13 +278,7 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   if (end != ExitCode::kDone) return end;
   out.write(start.directory->best_path() + "\n");
   if (precision != kernels::Precision::kF32 && !deadline.passed()) {
-    // The run is done, whatever comes of this.
-    try {
-      return_free_memory();  // of the batch: there will be a second network
-      evaluate_in_f32(config, *start.directory, text, instructions, pool, deadline, bar);
-    } catch (const Error& error) {
-      spdlog::warn("no figure in f32: {}", error.what());
-    }
+    tell_in_f32(config, *start.directory, text, instructions, pool, deadline, bar);
   }
   return end;
 }
