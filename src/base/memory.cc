@@ -1,6 +1,9 @@
 #include "sluice/base/memory.h"
 
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include <algorithm>
 #include <cstdio>
@@ -41,6 +44,12 @@ ResidentMemory resident_memory() {
   }
   std::fclose(file);
   return memory;
+}
+
+void return_free_memory() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
 }
 
 }  // namespace sluice

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "sluice/base/file.h"
+#include "sluice/base/memory.h"
 #include "sluice/base/printable.h"
 #include "sluice/base/stop_signal.h"
 #include "sluice/config/open_model.h"
@@ -267,6 +268,7 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
   if (precision != kernels::Precision::kF32 && !deadline.passed()) {
     // The run is done, whatever comes of this.
     try {
+      return_free_memory();  // of the batch: there will be a second network
       evaluate_in_f32(config, *start.directory, text, instructions, pool, deadline, bar);
     } catch (const Error& error) {
       spdlog::warn("no figure in f32: {}", error.what());

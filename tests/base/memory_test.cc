@@ -39,5 +39,19 @@ TEST_CASE("Memory: what is touched is resident, and the peak remembers it", "[ba
   CHECK(static_cast<double>(after.peak - before.now) > 0.9 * kBytes);
 }
 
+#ifdef __GLIBC__
+TEST_CASE("Memory: what was freed goes back to the system", "[base]") {
+  constexpr std::size_t kPieces = 1000, kPiece = std::size_t{64} << 10;  // as the heap keeps
+  std::vector<std::vector<char>> pieces;
+  for (std::size_t i = 0; i < kPieces; ++i) pieces.emplace_back(kPiece, 1);
+  const std::vector<char> last(kPiece, 1);  // behind which nothing is given back by itself
+  const auto held = static_cast<double>(resident_memory().now);
+  pieces.clear();
+  return_free_memory();
+  CHECK(held - static_cast<double>(resident_memory().now) > 0.9 * kPieces * kPiece);
+  CHECK(last.back() == 1);
+}
+#endif
+
 }  // namespace
 }  // namespace sluice

@@ -79,7 +79,8 @@ make_tiny_corpus() {
   "model": {"embedding_dim": 6, "blocks": [{"layers": [{"kernel": 3, "channels": 8}], "repeat": 2}]},
   "optimizer": {"type": "adamw", "lr": 0.01, "clip_norm": 1.0},
   "schedule": {"type": "cosine", "warmup": 0.1},
-  "train": {"max_steps": 30, "eval_every": 10, "save_every": 10, "log_every": 5, "threads": 1}
+  "train": {"max_steps": 30, "eval_every": 10, "save_every": 10, "log_every": 5, "threads": 1,
+            "precision": "f32"}
 }
 JSON
 }

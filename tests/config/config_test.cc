@@ -113,6 +113,10 @@ TEST_CASE("parse_config: hostile texts are refused with the key path", "[config]
        "tokenizer.vocab_size: out of range (expected an integer from 2 to 268435456, or \"auto\""},
       {R"({"optimizer": {"betas": [0.9, 1]}})", "optimizer.betas.1: out of range"},
       {R"({"train": {"max_steps": "auto"}})", "train.max_steps: wrong type"},
+      {R"({"train": {"precision": "bf61"}})",
+       "train.precision: unknown name (expected one of f32, bf16, bf16x3, or \"auto\", found "
+       "\"bf61\"); did you mean \"bf16\"?"},
+      {R"({"train": {"precision": 16}})", "train.precision: wrong type"},
       {R"({"train": {"max_time": "1d"}})", "train.max_time: wrong type"},
       {"null", "expected an object, found null"},
       {"[]", "expected an object, found an empty array"},
@@ -205,6 +209,9 @@ TEST_CASE("set_config_key: reaches every kind of key", "[config]") {
   CHECK(set("train.max_time=2h").train.max_time == Seconds{7200});
   CHECK(set("train.max_time=0.5").train.max_time == Seconds{0.5});
   CHECK(set("tokenizer.vocab_size=auto").tokenizer.vocab_size == std::nullopt);
+  CHECK(set("train.precision=bf16").train.precision == kernels::Precision::kBf16);
+  CHECK(set("train.precision=bf16x3").train.precision == kernels::Precision::kBf16x3);
+  CHECK(set("train.precision=auto").train.precision == std::nullopt);
   CHECK(set("data.train=a/b c.txt").data.train == std::vector<std::string>{"a/b c.txt"});
   CHECK(set("data.train=[\"a\", \"b\"]").data.train == std::vector<std::string>{"a", "b"});
   CHECK(set("data.cache_dir=x=y").data.cache_dir == "x=y");
@@ -279,6 +286,9 @@ TEST_CASE("value_of_key: the JSON of a key on one line, cut when it is long", "[
   CHECK(value_of_key(config, "model.gate") == "\"glu\"");
   CHECK(value_of_key(config, "optimizer.betas") == "[0.9, 0.999]");
   CHECK(value_of_key(config, "model.output.cutoffs") == "\"auto\"");
+  CHECK(value_of_key(config, "train.precision") == "\"auto\"");
+  config.train.precision = kernels::Precision::kF32;
+  CHECK(value_of_key(config, "train.precision") == "\"f32\"");
   CHECK(value_of_key(config, "model.blocks.0.layers.0.kernel") == "4");
   config.model.blocks.resize(3);
   const std::string blocks = value_of_key(config, "model.blocks");

@@ -132,6 +132,24 @@ TEST_CASE("run_benchmark: measures everything, three times at least", "[train]")
     CHECK(limits.weights_rate > result.generate_bytes_per_second());
     CHECK(limits.memory_rate > 0);
     CHECK(limits.memory_bytes <= 512.0 * (1 << 20));
+    CHECK_FALSE(limits.peak_of_tiles);
+  }
+}
+
+TEST_CASE("run_benchmark: three products for one have a third of the peak", "[train]") {
+  ThreadPool pool(1);
+  for (const kernels::InstructionSet set : kernels::supported_instruction_sets()) {
+    if (set == kernels::InstructionSet::kReference) continue;
+    const auto limits = [&](kernels::Precision precision) {
+      const auto backend = kernels::make_backend(pool, set, precision);
+      return run_benchmark(tiny_setup(), pool, *backend, [](std::string_view, double) {}).limits;
+    };
+    const BenchmarkLimits one = limits(kernels::Precision::kBf16);
+    const BenchmarkLimits three = limits(kernels::Precision::kBf16x3);
+    CHECK(one.peak_of_tiles == (set == kernels::InstructionSet::kAmx));
+    CHECK(three.peak_of_tiles == one.peak_of_tiles);
+    CHECK(three.product_peak < 0.6 * one.product_peak);
+    CHECK(three.product_peak > 0.15 * one.product_peak);
   }
 }
 

@@ -107,6 +107,24 @@ TEST_CASE("Checkpoint: weights and optimiser states come back bit for bit", "[tr
   }
 }
 
+TEST_CASE("Checkpoint: remembers the precision of its run; older files are of f32", "[train]") {
+  Trained trained(optim::OptimizerType::kNag);
+  for (const auto precision : {kernels::Precision::kF32, kernels::Precision::kBf16x3}) {
+    trained.run.info.precision = precision;
+    save_model(trained.path, trained.run.info, some_state(), *trained.model);
+    CHECK(ModelFile(trained.path).info().precision == precision);
+  }
+  Parts parts(trained.path);
+  CHECK(parts.metadata.at("sluice.format") == "1");
+  CHECK(parts.metadata.erase("sluice.precision") == 1);
+  parts.write(trained.path);
+  CHECK(ModelFile(trained.path).info().precision == kernels::Precision::kF32);
+  parts.metadata["sluice.precision"] = "bf12";
+  parts.write(trained.path);
+  check_error(ExitCode::kBadData, {"sluice.precision", "\"bf12\"", "newer Sluice?"},
+              [&] { ModelFile{trained.path}; });
+}
+
 TEST_CASE("Checkpoint: a model file holds no states, and equal content gives equal bytes",
           "[train]") {
   Trained trained(optim::OptimizerType::kNag);

@@ -73,6 +73,45 @@ TEST_CASE("plan_memory: activations, softmax and the evaluation beside them", "[
   CHECK(plan.rest > 1e6);
 }
 
+TEST_CASE("plan_memory: what a precision takes for itself, and the f32 at its end", "[train]") {
+  const auto sets = kernels::supported_instruction_sets();
+  if (sets.front() == kernels::InstructionSet::kReference) return;
+  const auto plan = [&](kernels::Precision precision, Index time = kTime) {
+    ThreadPool pool(1);
+    const auto backend = kernels::make_backend(pool, sets.front(), precision);
+    model::GatedConvLm model(medium(), kWords, *backend, testing::kTrainingArrays);
+    model.initialise(1);
+    const auto state = model.state(kSequences, time, true);
+    const auto batch = token_batch(kSequences, time, kWords, 1);
+    const auto now = [&] {
+      return backend->working_memory(model.parameters().weights(), state->map()).now;
+    };
+    model.forward(batch.inputs, batch.targets, *state);
+    const MemoryPlan before = plan_memory(model, *state, {.tokens = 100});
+    CHECK(now() <= before.working);
+    model.backward(batch.inputs, *state);
+    CHECK(now() == Approx(before.working).epsilon(0.1));  // a step has taken it
+    return before;
+  };
+  const MemoryPlan f32 = plan(kernels::Precision::kF32);
+  const MemoryPlan bf16 = plan(kernels::Precision::kBf16);
+  const MemoryPlan three = plan(kernels::Precision::kBf16x3);
+  CHECK(f32.working == 0);
+  // Two copies of the products' weights in two bytes, and operands.
+  const double products = 4.0 * 4 * (4 * 128 * 256);
+  CHECK(bf16.working > products);
+  CHECK(three.working == Approx(2 * bf16.working).epsilon(0.01));
+  CHECK(bf16.values == f32.values);
+  // The network of the last evaluation, when the batch is gone.
+  const double beside = plan(kernels::Precision::kF32, 4).evaluation;
+  const MemoryPlan small = plan(kernels::Precision::kBf16, 4);
+  CHECK(small.evaluation > beside);
+  CHECK(small.evaluation > small.values - small.activations - small.softmax);
+  CHECK(small.evaluation < small.values + beside);
+  CHECK(bf16.total() == bf16.values + bf16.gradients + bf16.states + bf16.activations +
+                            bf16.softmax + bf16.working + bf16.evaluation + bf16.rest);
+}
+
 TEST_CASE("plan_memory: lines share a window, long ones are streams beside it", "[train]") {
   const auto bytes = [](text::Mode mode, std::uint64_t longest) {
     constexpr std::uint64_t kTokens = 5 * eval::kWindow;

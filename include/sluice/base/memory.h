@@ -21,4 +21,7 @@ struct ResidentMemory {
 };
 ResidentMemory resident_memory();
 
+// Gives back to the system what was freed and the allocator kept.
+void return_free_memory();
+
 }  // namespace sluice
