@@ -100,25 +100,6 @@ struct MinimalFilter::Grid {
 };
 
 // Measured with AVX-512: below that transforms cost what products save. Two taps save least.
-MinimalFilter::Memory MinimalFilter::memory_for(const Kernels& kernels, ProductWeights& w,
-                                                Index span) {
-  const Index outputs = kPoints + 1 - w.shape.taps, windows = (span + outputs - 1) / outputs;
-  const WeightGradient gradient(kernels, w, 1);
-  return {
-      .rows = (windows + kGradientWindows) * kPoints * kBlock *
-              std::max(w.input_blocks, w.column_blocks),
-      .filters = kPoints * kPair *
-                 std::max(w.panels * w.input_blocks, (w.input_blocks + 1) / 2 * w.column_blocks),
-      .worker = gradient.most_panels() *
-                (2 * windows * kBlock + kPoints * gradient.most_blocks() * kPair)};
-}
-
-Index MinimalFilter::floats() const {
-  Index sum = rows_.size() + filters_.size();
-  for (const AlignedBuffer& buffer : workers_) sum += buffer.size();
-  return sum;
-}
-
 bool MinimalFilter::serves(const ConvShape& shape, Index tokens) {
   constexpr Index kLeastTokens = 128;
   const Index least = shape.taps == 2 ? 256 : 96;

@@ -45,13 +45,6 @@ class MinimalFilter {
   static bool serves(const ConvShape& shape, const BlockedActivations& x) {
     return x.selection() == nullptr && serves(shape, x.tokens());
   }
-  // Floats that it takes for training with these weights on batches of so many rows, one thread's
-  // share apart; and that share.
-  struct Memory {
-    Index rows = 0, filters = 0, worker = 0;
-  };
-  static Memory memory_for(const Kernels& kernels, ProductWeights& w, Index span);
-  Index floats() const;
 
   // Takes a tile of a panel's results, rows 32 apart, which no other call has. The tiles of a group
   // come in order.

@@ -332,32 +332,6 @@ double SimdBackend::squared_norm(const Activations& x) {
   return sum;
 }
 
-WorkingMemory SimdBackend::working_memory(std::span<const std::unique_ptr<Weights>> weights,
-                                          const RowMap& batch) const {
-  Index now = shared_.size() + minimal_.floats();
-  for (const AlignedBuffer& buffer : workers_) now += buffer.size();
-  const Index span = batch.sequences * (batch.context + batch.time) - batch.context;
-  MinimalFilter::Memory most;
-  Index transposed = 0;
-  for (const auto& each : weights) {
-    auto* product = dynamic_cast<ProductWeights*>(each.get());
-    if (product == nullptr) continue;
-    if (!MinimalFilter::serves(product->shape, batch.tokens())) {
-      transposed = std::max(transposed, (product->input_blocks + 1) / 2 * product->column_blocks *
-                                            product->shape.taps * kPair);
-      continue;
-    }
-    const MinimalFilter::Memory one = MinimalFilter::memory_for(kernels_, *product, span);
-    most.rows = std::max(most.rows, one.rows);
-    most.filters = std::max(most.filters, one.filters);
-    most.worker = std::max(most.worker, one.worker);
-  }
-  const Index training = std::max(transposed, shared_.size()) + most.rows + most.filters +
-                         most.worker * pool_.size() + now - shared_.size() - minimal_.floats();
-  return {.now = static_cast<double>(now) * sizeof(float),
-          .training = static_cast<double>(std::max(now, training)) * sizeof(float)};
-}
-
 void SimdBackend::reserve_workers(Index size) {
   workers_.resize(static_cast<std::size_t>(pool_.size()));
   for (AlignedBuffer& buffer : workers_) grown(buffer, size);

@@ -41,8 +41,6 @@ class SimdBackend : public Backend {
   std::unique_ptr<Weights> table(const TableShape& shape, const Slices& v, const Slices* g,
                                  const Slices* b) override;
   std::unique_ptr<SoftmaxTape> softmax_tape() override;
-  WorkingMemory working_memory(std::span<const std::unique_ptr<Weights>> weights,
-                               const RowMap& batch) const override;
   void load(Weights& weights, Array array, std::span<const Real> logical) override;
   void store(const Weights& weights, Array array, std::span<Real> logical) const override;
   void load(Activations& to, std::span<const Real> logical) override;
