@@ -77,11 +77,13 @@ memory wide default --train "$text" "${valid[@]}" --set data.batch_size=2 \
   --set data.tokens_per_sample=32 \
   --set 'model.blocks=[{"layers":[{"kernel":4,"channels":512}],"repeat":3}]'
 if [ "${SLUICE_ISA-}" != reference ]; then
-  memory bf16 default --train "$text" "${valid[@]}" --set data.batch_size=16 \
-    --set data.tokens_per_sample=64 --precision bf16 --set tokenizer.type=word
-  memory bf16x3 default --train "$text" "${valid[@]}" --set data.batch_size=2 \
-    --set data.tokens_per_sample=32 --precision bf16x3 \
-    --set 'model.blocks=[{"layers":[{"kernel":4,"channels":512}],"repeat":3}]'
+  for precision in bf16 bf16x3; do
+    memory $precision default --train "$text" "${valid[@]}" --set data.batch_size=2 \
+      --set data.tokens_per_sample=32 --precision $precision \
+      --set 'model.blocks=[{"layers":[{"kernel":4,"channels":512}],"repeat":3}]'
+    memory $precision default --train "$text" "${valid[@]}" --set data.batch_size=16 \
+      --set data.tokens_per_sample=64 --precision $precision --set tokenizer.type=word
+  done
 fi
 memory lines default --train "$text" "${valid[@]}" --set data.mode=lines --set data.batch_size=48
 memory small tiny.json

@@ -102,6 +102,7 @@ grep -qE '^computed in +bf16 \([a-z0-9]+ kernels\)$' "$out" || fail "dry run: $(
 grep -qE '^  working copies +[0-9.]+[kM]?B$' "$out" || fail "dry run: $(cat "$out")"
 succeeds train tiny.json --dry-run --precision f32
 grep -qE '^computed in +f32 ' "$out" || fail "dry run: $(cat "$out")"
+grep -q 'working copies' "$out" && fail "f32 has no copies: $(cat "$out")"
 
 # --- Remembered; it may change when a run goes on, which says so.
 remembered() { # RUN PRECISION
