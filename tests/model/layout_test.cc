@@ -214,6 +214,27 @@ TEST_CASE("GatedConvLm: training in bf16 and bf16x3 agrees with f32, its bits on
   }
 }
 
+TEST_CASE("GatedConvLm: single tokens multiply floats in every precision", "[model]") {
+  const auto log_probabilities = [](const std::string& name) {
+    ThreadPool pool(1);
+    const auto backend = testing::make_backend(name, pool);
+    GatedConvLm model(cases()[1].config, kVocabulary, *backend, {Array::kValue});
+    model.initialise(3);
+    const auto state = model.state(2, 1, false);
+    const testing::TokenBatch batch = testing::token_batch(2, 1, kVocabulary, 5);
+    model.forward(batch.inputs, batch.targets, *state);
+    std::vector<Real> log_p(kVocabulary);
+    model.log_probabilities(*state, 1, log_p);
+    return log_p;
+  };
+  for (const auto precision : {kernels::Precision::kBf16, kernels::Precision::kBf16x3}) {
+    for (const std::string& name : testing::narrowing_backend_names(precision)) {
+      INFO(name);
+      CHECK(log_probabilities(name) == log_probabilities(name.substr(0, name.find(' '))));
+    }
+  }
+}
+
 #if SLUICE_TESTS_EMULATE_AMX
 TEST_CASE("GatedConvLm: training on AMX tiles has the bits of the same tiles on vectors",
           "[model]") {

@@ -248,6 +248,22 @@ TEST_CASE("Sampler: a draw is a function of seed and number", "[model]") {
   CHECK(mixed.draw(logs(kProbabilities)) == whole[1]);
 }
 
+// What a tail adds to its words' log-probabilities is rounded: at such a temperature that alone may
+// outweigh the largest one, and must not bring word 0 about.
+TEST_CASE("Sampler: tiny temperatures draw the best word, in whichever part it is", "[model]") {
+  const std::vector<Real> head = {-std::numeric_limits<Real>::infinity(), -5};
+  for (int i = 1; i <= 200; ++i) {
+    const std::vector<Real> tail = {-4, static_cast<Real>(-0.0173 * i), -7};
+    const Real log_mass = static_cast<Real>(-0.00917 * (201 - i));
+    const WordPart parts[] = {{.end = 2, .log_p = head},
+                              {.begin = 2, .end = 5, .log_mass = log_mass, .log_p = tail}};
+    Sampler sampler({.temperature = 1e-10});
+    const Draw draw = sampler.draw(parts, {});
+    REQUIRE_FALSE(draw.wanted);
+    REQUIRE(draw.word == 3);
+  }
+}
+
 TEST_CASE("Sampler: impossible words are never drawn, extreme temperatures stay in bounds",
           "[model]") {
   CHECK(words({.temperature = 1}, {0, 0.5, 0, 0.5, 0}) == std::set{1, 3});

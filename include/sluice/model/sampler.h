@@ -42,9 +42,9 @@ struct Draw {
 // Equal probabilities rank by word id.
 //
 // Of a distribution in parts not all need be known. The word is that of the whole distribution, up
-// to the rounding of its sums: a part that is not known is asked for unless no word of it can be
-// the one, or move it. What is certain of n words of mass m is that sum p^a lies between m^a and
-// m^a n^(1-a), their ends where one word has it all and where each has the same.
+// to the rounding of its weights and sums: a part that is not known is asked for unless no word of
+// it can be the one, or move it. What is certain of n words of mass m is that sum p^a lies between
+// m^a and m^a n^(1-a), their ends where one word has it all and where each has the same.
 //
 // Repeat penalty R: log p is multiplied by R for each word of the window, once however often it is
 // there. Source: Keskar et al. 2019 (arXiv:1909.05858), section 4.1, which divides logits by R; a
