@@ -114,7 +114,7 @@ void RowLedger::catch_up(ThreadPool& pool, const RowStepper& stepper, std::span<
   if (owed_.empty()) return;
   std::vector<Index> behind;
   for (const int row : rows) {
-    if (owes(row)) behind.push_back(row);
+    if (row >= 0 && owes(row)) behind.push_back(row);
   }
   std::sort(behind.begin(), behind.end());
   behind.erase(std::unique(behind.begin(), behind.end()), behind.end());

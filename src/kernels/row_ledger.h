@@ -45,7 +45,8 @@ class RowLedger {
   // One step on all rows. may_wait: those without a gradient may take it later, if the kind of
   // update allows that.
   void update(ThreadPool& pool, const UpdateRule& rule, bool may_wait, const RowStepper& stepper);
-  // Takes the steps that rows owe: all of them, [begin, end), or those listed, maybe repeatedly.
+  // Takes the steps that rows owe: all of them, [begin, end), or those listed, maybe repeatedly
+  // and among numbers below 0, which are no rows.
   void catch_up(ThreadPool& pool, const RowStepper& stepper);
   void catch_up(ThreadPool& pool, const RowStepper& stepper, Index begin, Index end);
   void catch_up(ThreadPool& pool, const RowStepper& stepper, std::span<const int> rows);

@@ -131,8 +131,7 @@ GatedConvLm::State::State(const GatedConvLm& model, Index sequences, Index time,
       nats_(static_cast<std::size_t>(sequences * time)) {
   std::size_t turn = 0;
   const Index width = model.config_.embedding_dim;
-  Junction& first = model.input_projection_ != nullptr ? embedding_ : boundaries_.front();
-  first.dz = workspace_.gradient(width, Gradient::kProduct, turn++);
+  first().dz = workspace_.gradient(width, Gradient::kProduct, turn++);
   if (model.input_projection_ != nullptr) {
     embedding_.dropped = workspace_.operand(width);
     boundaries_.front().producer = &model.input_projection_->weights();
@@ -168,22 +167,43 @@ void GatedConvLm::State::reshape(Index sequences, Index time) {
   nats_.resize(static_cast<std::size_t>(map.tokens()));
 }
 
+Junction& GatedConvLm::State::first() {
+  return model_->input_projection_ != nullptr ? embedding_ : boundaries_.front();
+}
+
+std::span<const int> GatedConvLm::State::embedded(std::span<const int> inputs) {
+  const double rate = model_->config_.dropout.word;
+  if (!drops_words_) return inputs;
+  embedded_.assign(inputs.begin(), inputs.end());
+  for (int& word : embedded_) {
+    if (kernels::drops_word(word_key_, rate, word)) word = kernels::kNoWord;
+  }
+  return embedded_;
+}
+
 void GatedConvLm::State::set_dropout(std::uint64_t seed, std::uint64_t step,
                                      std::uint64_t first_sequence) {
   const std::uint64_t key = derive_key(derive_key(seed, "dropout"), step);
   std::uint64_t place = 0;
-  const auto set = [&](kernels::Dropout& dropout, double rate) {
-    dropout = {.key = derive_key(key, place++), .rate = rate, .first_sequence = first_sequence};
+  const auto set = [&](kernels::Dropout& dropout, double rate, bool locked) {
+    dropout = {.key = derive_key(key, place++),
+               .rate = rate,
+               .first_sequence = first_sequence,
+               .locked = locked};
   };
   const DropoutConfig& rates = model_->config_.dropout;
-  set(model_->input_projection_ != nullptr ? embedding_.self : boundaries_.front().self,
-      rates.embedding);
+  set(first().self, rates.embedding, rates.embedding_locked);
   for (std::size_t i = 0; i < caches_.size(); ++i) {
-    set(boundaries_[i].next, rates.layer);
-    for (Junction& inner : caches_[i].inner) set(inner.next, rates.layer);
+    set(boundaries_[i].next, rates.layer, rates.layer_locked);
+    for (Junction& inner : caches_[i].inner) set(inner.next, rates.layer, rates.layer_locked);
   }
-  set(output_->next, rates.output);
-  for (nn::AdaptiveSoftmax::TailCache& tail : softmax_.tails) set(tail.hidden.next, rates.tail);
+  set(output_->next, rates.output, rates.output_locked);
+  for (nn::AdaptiveSoftmax::TailCache& tail : softmax_.tails) {
+    set(tail.hidden.next, rates.tail, false);
+  }
+  drops_words_ = rates.word > 0;
+  word_key_ = derive_key(key, "word");
+  first().scale = static_cast<Real>(1 / (1 - rates.word));
 }
 
 void GatedConvLm::State::carry_context(const State& from, std::span<const Index> sources) {
@@ -211,12 +231,10 @@ void GatedConvLm::forward_hidden(std::span<const int> inputs, State& state) cons
   if (bad != inputs.end()) {
     throw Error(ExitCode::kInternal, "batch: input {} (expected 0 to {})", *bad, vocabulary() - 1);
   }
-  Junction& first = state.boundaries_.front();
-  if (input_projection_ == nullptr) {
-    backend().embed(embedding_.weights(), inputs, first);
-  } else {
-    backend().embed(embedding_.weights(), inputs, state.embedding_);
-    backend().conv_forward(*state.embedding_.dropped, input_projection_->weights(), first);
+  backend().embed(embedding_.weights(), state.embedded(inputs), state.first());
+  if (input_projection_ != nullptr) {
+    backend().conv_forward(*state.embedding_.dropped, input_projection_->weights(),
+                           state.boundaries_.front());
   }
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
     blocks_[i].forward(state.boundaries_[i], state.boundaries_[i + 1], state.caches_[i]);
@@ -269,15 +287,14 @@ void GatedConvLm::backward(std::span<const int> inputs, State& state,
     }
     blocks_[i].backward(state.boundaries_[i + 1], state.boundaries_[i], state.caches_[i], layers);
   }
-  const Junction* first = &state.boundaries_.front();
   if (input_projection_ != nullptr) {
-    backend().conv_backward_weights(*state.embedding_.dropped, *first->dz,
+    const Junction& projected = state.boundaries_.front();
+    backend().conv_backward_weights(*state.embedding_.dropped, *projected.dz,
                                     input_projection_->weights());
-    backend().conv_backward_data(*first->dz, input_projection_->weights(), state.embedding_,
+    backend().conv_backward_data(*projected.dz, input_projection_->weights(), state.embedding_,
                                  Into::kClose);
-    first = &state.embedding_;
   }
-  backend().embed_backward(*first->dz, inputs, embedding_.weights());
+  backend().embed_backward(*state.first().dz, state.embedded(inputs), embedding_.weights());
 }
 
 void GatedConvLm::log_probabilities(State& state, std::span<const Index> tokens,

@@ -91,6 +91,28 @@ TEST_CASE("Dropout: masks of two rows, sequences or keys are not related by an i
   CHECK(worst < 5);
 }
 
+TEST_CASE("Dropout: a locked mask is that of a sequence's first token, for all of them",
+          "[kernels]") {
+  Dropout dropout = {.key = 9, .rate = 0.5, .first_sequence = 3};
+  const auto same = [](RowKey a, RowKey b) { return a.offset == b.offset && a.inject == b.inject; };
+  CHECK(same(row_key(dropout, 1, 17), row_key(9, 4, 17)));
+  dropout.locked = true;
+  CHECK(same(row_key(dropout, 1, 17), row_key(9, 4, 0)));
+  CHECK(!same(row_key(dropout, 1, 17), row_key(dropout, 2, 17)));
+}
+
+TEST_CASE("Dropout: words are left out at their rate, others for another key", "[kernels]") {
+  constexpr int kWords = 20000;
+  int dropped = 0, both = 0;
+  for (int word = 0; word < kWords; ++word) {
+    dropped += drops_word(5, 0.2, word);
+    both += drops_word(5, 0.2, word) && drops_word(6, 0.2, word);
+  }
+  // Within five deviations.
+  CHECK(std::abs(dropped - 0.2 * kWords) < 5 * std::sqrt(0.2 * 0.8 * kWords));
+  CHECK(std::abs(both - 0.04 * kWords) < 5 * std::sqrt(0.04 * 0.96 * kWords));
+}
+
 TEST_CASE("Dropout: the bits of a row are distinct from another row's", "[kernels]") {
   // A hash that is one fixed function of (channel + offset) would map rows onto the same values.
   constexpr std::uint32_t kChannels = 4096;

@@ -24,6 +24,8 @@ TEST_CASE("GatedConvLm: dropout masks do not depend on how a step is cut into ba
   ModelConfig config = wide ? testing::tiny_config(20, {block({{.kernel = 3, .channels = 70}}, 2)})
                             : testing::full_config();
   config.dropout = testing::all_dropout(0.3);
+  config.dropout.layer_locked = config.dropout.output_locked = GENERATE(false, true);
+  config.dropout.word = 0.3;
   Subject subject(config);
   const testing::TokenBatch batch = testing::token_batch(4, time, kVocabulary, 5);
   const auto four = subject.model.state(4, time, true), two = subject.model.state(2, time, true);
@@ -88,6 +90,59 @@ TEST_CASE("GatedConvLm: dropout has a mask of its own at each place", "[model]")
   CHECK(std::abs(static_cast<double>(kept_output) - 200) < 50);
   CHECK(std::abs(static_cast<double>(kept_layer) - 100) < 44);
   CHECK(std::abs(static_cast<double>(both) - 100) < 44);
+}
+
+// A network of single taps: what differs between two tokens of a sequence is the mask alone.
+TEST_CASE("GatedConvLm: locked dropout treats all tokens of a sequence alike", "[model]") {
+  ModelConfig config = testing::tiny_config(20, {block({{.kernel = 1, .channels = 20}}, 2)});
+  double DropoutConfig::*const rate =
+      GENERATE(&DropoutConfig::embedding, &DropoutConfig::layer, &DropoutConfig::output);
+  config.dropout = testing::all_dropout(0);
+  config.dropout.*rate = 0.5;
+  const bool locked = GENERATE(false, true);
+  config.dropout.embedding_locked = config.dropout.layer_locked = config.dropout.output_locked =
+      locked;
+  Subject subject(config);
+  const auto state = subject.model.state(2, 5, true);
+  state->set_dropout(1, 1, 0);
+  const std::vector<int> inputs(10, 3), targets(10, 4);
+  subject.model.forward(inputs, targets, *state);
+  const std::span<const double> nats = subject.model.nats(*state);
+  for (const std::size_t first : {0, 5}) {
+    CHECK(std::equal(nats.begin() + first + 1, nats.begin() + first + 5, nats.begin() + first) ==
+          locked);
+  }
+  CHECK(nats[0] != nats[5]);
+}
+
+// A word that is left out is a zero row for the whole step, the others are larger for it.
+TEST_CASE("GatedConvLm: dropout of words takes their embedding away in all places", "[model]") {
+  ModelConfig config = testing::tiny_config(20, {block({{.kernel = 1, .channels = 20}})});
+  config.dropout = testing::all_dropout(0);
+  config.dropout.word = 0.5;
+  Subject subject(config);
+  const auto state = subject.model.state(2, kVocabulary, true);
+  std::vector<int> inputs;
+  for (int i = 0; i < 2 * kVocabulary; ++i) inputs.push_back(i % static_cast<int>(kVocabulary));
+  state->set_dropout(1, 1, 0);
+  subject.model.forward(inputs, std::vector<int>(inputs.size(), 4), *state);
+  subject.model.backward(inputs, *state);
+  const auto gradient =
+      testing::read_parameter(subject.model.parameters(), "embedding.weight", Array::kGradient);
+  std::vector<double> plain, dropped;
+  for (Index word = 0; word < kVocabulary; ++word) {
+    const auto row = gradient.begin() + word * 20;
+    const bool none = std::all_of(row, row + 20, [](Real x) { return x == 0; });
+    const auto at = static_cast<std::size_t>(word);
+    CHECK(subject.model.nats(*state)[at] ==
+          subject.model.nats(*state)[at + static_cast<std::size_t>(kVocabulary)]);
+    (none ? dropped : plain).push_back(subject.model.nats(*state)[at]);
+  }
+  REQUIRE(dropped.size() > 1);
+  REQUIRE(plain.size() > 1);
+  // Without an embedding one word is like another.
+  CHECK(std::equal(dropped.begin() + 1, dropped.end(), dropped.begin()));
+  CHECK(!std::equal(plain.begin() + 1, plain.end(), plain.begin()));
 }
 
 TEST_CASE("GatedConvLm: evaluation has no dropout", "[model]") {

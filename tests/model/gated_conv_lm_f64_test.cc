@@ -75,6 +75,17 @@ TEST_CASE("GatedConvLm: gradients of a model with everything agree with differen
     config.dropout = {.embedding = 0.4, .layer = 0.2, .output = 0};
     require_gradients(config, {.dropout = true});
   }
+  SECTION("locked dropout, and of words") {
+    config.dropout = {.embedding = 0.2, .layer = 0.3, .output = 0.4, .word = 0.3};
+    config.dropout.embedding_locked = config.dropout.layer_locked = config.dropout.output_locked =
+        true;
+    require_gradients(config, {.sequences = 3, .dropout = true});
+  }
+  SECTION("dropout of words behind an input projection") {
+    config.input_projection = InputProjection::kAlways;
+    config.dropout = {.embedding = 0.1, .layer = 0, .output = 0, .word = 0.3};
+    require_gradients(config, {.sequences = 3, .dropout = true});
+  }
   SECTION("masked targets") { require_gradients(config, {.masked = 3}); }
   SECTION("no weight norm") {
     config.norm = Norm::kNone;

@@ -10,9 +10,8 @@ namespace {
 void mask(const Dropout& dropout, const Activations& rows, Index s, Index t,
           std::vector<Real>& values) {
   if (dropout.rate == 0) return;
-  const auto token = static_cast<std::uint64_t>(batch_token(rows, s, t));
-  const auto time = static_cast<std::uint64_t>(batch_time(rows));
-  const RowKey key = row_key(dropout.key, dropout.first_sequence + token / time, token % time);
+  const Index token = batch_token(rows, s, t), time = batch_time(rows);
+  const RowKey key = row_key(dropout, token / time, token % time);
   for (std::size_t c = 0; c < values.size(); ++c) {
     const bool kept =
         channel_bits(key, static_cast<std::uint32_t>(c)) >= dropout_threshold(dropout.rate);

@@ -16,6 +16,8 @@
 
 namespace sluice::kernels {
 
+inline constexpr int kNoWord = -1;
+
 // What softmax_forward keeps for softmax_backward; grows to the largest batch it has seen.
 class SoftmaxTape {
  public:
@@ -77,7 +79,7 @@ class Backend {
   // next refresh(). Of a model in training the rounded weights would be where it goes on.
   virtual void narrow(Weights& weights, WeightFormat format) = 0;
 
-  // out.product = rows of the table; ids [B*T].
+  // out.product = rows of the table; ids [B*T], kNoWord: zeros, without a gradient.
   virtual void embed(const Weights& table, std::span<const int> ids, Junction& out) = 0;
   virtual void embed_backward(const Activations& dz, std::span<const int> ids, Weights& table) = 0;
 

@@ -57,7 +57,7 @@ class GatedConvLm {
     // For the batches to come, of no more tokens, rows of context included; clears the context.
     void reshape(Index sequences, Index time);
     // Dropout of this step: masks are keyed by (seed, step, place, sequence in the step, t,
-    // channel).
+    // channel), those of words by (seed, step, word).
     void set_dropout(std::uint64_t seed, std::uint64_t step, std::uint64_t first_sequence);
     // Carries context from `from`, which may be this state itself, or clears it: what the next
     // forward() finds to the left of its first token. With sources, sequence i goes on from
@@ -75,6 +75,10 @@ class GatedConvLm {
    private:
     friend class GatedConvLm;
     State(const GatedConvLm& model, Index sequences, Index time, bool training);
+    // What stands behind the embedding.
+    kernels::Junction& first();
+    // The words whose embedding is read: the inputs without those that dropout leaves out.
+    std::span<const int> embedded(std::span<const int> inputs);
 
     const GatedConvLm* model_;
     nn::Workspace workspace_;
@@ -85,6 +89,9 @@ class GatedConvLm {
     kernels::Junction projected_;  // behind an output projection
     nn::AdaptiveSoftmax::Cache softmax_;
     std::vector<double> nats_;
+    bool drops_words_ = false;  // dropout.word, once it is set
+    std::uint64_t word_key_ = 0;
+    std::vector<int> embedded_;
   };
   std::unique_ptr<State> state(Index sequences, Index time, bool training) const;
 

@@ -76,6 +76,9 @@ struct DropoutConfig {
   double layer = 0.1;      // of what each gated layer reads
   double output = 0.1;     // of what the softmax reads
   double tail = 0.0;       // of what the words of an adaptive softmax's tails read
+  double word = 0.0;       // of words, whose embedding is then zero for a whole step
+  // Of the first three: one mask for all tokens of a sequence (kernels/dropout.h).
+  bool embedding_locked = false, layer_locked = false, output_locked = false;
 
   template <class Self, class Visitor>
   static void fields(Self& self, Visitor&& visit) {
@@ -84,6 +87,12 @@ struct DropoutConfig {
     visit("layer", self.layer, rate, "rate on the input of each gated layer");
     visit("output", self.output, rate, "rate on the input of the softmax");
     visit("tail", self.tail, rate, "adaptive: rate behind the projection of each tail");
+    visit("word", self.word, rate,
+          "rate of words whose embedding is zero for a whole step, wherever they stand");
+    visit("embedding_locked", self.embedding_locked, Range{},
+          "embedding: one mask for all tokens of a sequence, so that channels are dropped");
+    visit("layer_locked", self.layer_locked, Range{}, "the same for layer");
+    visit("output_locked", self.output_locked, Range{}, "the same for output");
   }
   bool operator==(const DropoutConfig&) const = default;
 };

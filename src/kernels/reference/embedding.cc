@@ -12,7 +12,8 @@ void ReferenceBackend::embed(const Weights& table, std::span<const int> ids, Jun
   const Chunks chunks = row_chunks(shape.span());
   const Index width = w.shape.width;
   assert(w.g() == nullptr);
-  assert(std::all_of(ids.begin(), ids.end(), [&](int id) { return id >= 0 && id < w.shape.rows; }));
+  assert(std::all_of(ids.begin(), ids.end(),
+                     [&](int id) { return id >= kNoWord && id < w.shape.rows; }));
   catch_up_rows(w, ids);
   reserve_scratch(width);
   pool_.run(chunks.count(), [&](Index chunk, int worker) {
@@ -20,8 +21,11 @@ void ReferenceBackend::embed(const Weights& table, std::span<const int> ids, Jun
     for (Index row = chunks.begin(chunk); row < chunks.end(chunk); ++row) {
       if (shape.is_context(row)) continue;
       const Index id = ids[static_cast<std::size_t>(shape.token(row))];
-      const Real* from = w.v()[Array::kValue] + id * width;
-      std::copy(from, from + width, z);
+      if (id == kNoWord) {
+        std::fill_n(z, width, Real(0));
+      } else {
+        std::copy_n(w.v()[Array::kValue] + id * width, width, z);
+      }
       junction.forward(row, 0, width, z, nullptr);
     }
   });
@@ -37,6 +41,7 @@ void ReferenceBackend::embed_backward(const Activations& dz, std::span<const int
   // Tokens whose row nobody wrote before.
   std::vector<std::uint8_t> sets(ids.size());
   for (std::size_t token = 0; token < ids.size(); ++token) {
+    if (ids[token] == kNoWord) continue;
     sets[token] = !w.touch(ids[token], ids[token] + 1);
   }
   // Cut over channels, so that each sum has one writer that runs through the tokens in order.
@@ -48,6 +53,7 @@ void ReferenceBackend::embed_backward(const Activations& dz, std::span<const int
     for (Index row = 0; row < from.span(); ++row) {
       if (from.is_context(row)) continue;
       const auto token = static_cast<std::size_t>(from.token(row));
+      if (ids[token] == kNoWord) continue;
       auto to = gradient.row(ids[token]).array();
       const ConstRow part(from.row(row) + begin, length);
       if (sets[token] != 0) {

@@ -15,9 +15,7 @@ void apply_dropout(const Dropout& dropout, Position at, Index begin, Index end, 
     if (out != in) std::copy(in, in + (end - begin), out);
     return;
   }
-  const RowKey key =
-      row_key(dropout.key, dropout.first_sequence + static_cast<std::uint64_t>(at.sequence),
-              static_cast<std::uint64_t>(at.t));
+  const RowKey key = row_key(dropout, at.sequence, at.t);
   const std::uint32_t threshold = dropout_threshold(dropout.rate);
   const Real keep = static_cast<Real>(1 / (1 - dropout.rate));
   for (Index c = 0; c < end - begin; ++c) {

@@ -59,9 +59,7 @@ DropoutMask ResolvedJunction::mask(const Dropout& dropout, std::vector<RowKey>& 
   for (std::size_t row = 0; row < keys.size(); ++row) {
     if (token[row] < 0) continue;
     const Position at = shape_->position(static_cast<Index>(row));
-    keys[row] =
-        row_key(dropout.key, dropout.first_sequence + static_cast<std::uint64_t>(at.sequence),
-                static_cast<std::uint64_t>(at.t));
+    keys[row] = row_key(dropout, at.sequence, at.t);
   }
   return {.keys = keys.data(),
           .threshold = dropout_threshold(dropout.rate),
