@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Trains variations of a config one after the other, lets the best go on to larger budgets, and says
-how they compare: a table over seeds with spread, a plot, the line to copy when it was stopped.
-
+"""Trains variations of a config one after the other, lets the best go on to
+larger budgets, and says how they compare: a table over seeds with spread, a
+plot. The same command goes on where an earlier one was stopped.
 Needs Python 3.11 and sluice, nothing else.
 """
 
@@ -13,6 +13,9 @@ import os
 import shlex
 import sys
 import time
+
+if sys.version_info < (3, 11):
+    sys.exit("error: scripts/sweep.py needs Python 3.11 or newer")
 
 from sweep import experiment as experiments
 from sweep import plot, program, results, table
@@ -38,17 +41,20 @@ Example:
                         "(default: runs/sweeps/<name of the experiment>)")
     parser.add_argument("--binary", metavar="PATH", help="sluice (default: build/release/sluice, "
                         "else the installed one)")
-    parser.add_argument("--train", metavar="FILE", action="append", help="training text (repeatable)")
-    parser.add_argument("--valid", metavar="FILE", action="append", help="validation text (repeatable)")
+    parser.add_argument("--train", metavar="FILE", action="append",
+                        help="training text (repeatable)")
+    parser.add_argument("--valid", metavar="FILE", action="append",
+                        help="validation text (repeatable)")
     parser.add_argument("--set", metavar="KEY=JSON", action="append", default=[],
                         help="change one key in all runs; a bare word is a string (repeatable)")
-    parser.add_argument("--only", metavar="NAME,...", help="only these variations; * stands for anything")
-    parser.add_argument("--budget", metavar="TIME", help="from now on: stop after this long (90m, 3h), "
-                        "saved; the same command goes on")
-    parser.add_argument("--keep-models", action="store_true", help="the best model of each run stays "
-                        "(default: of the best run)")
-    parser.add_argument("--dry-run", action="store_true", help="check every config, say what would be "
-                        "trained, how large it is and how long it takes")
+    parser.add_argument("--only", metavar="NAME,...",
+                        help="only these variations; * stands for anything")
+    parser.add_argument("--budget", metavar="TIME", help="from now on: stop after this long "
+                        "(90m, 3h), saved; the same command goes on")
+    parser.add_argument("--keep-models", action="store_true",
+                        help="the best model of each run stays (default: of the best run)")
+    parser.add_argument("--dry-run", action="store_true", help="check every config, say what "
+                        "would be trained, how large it is and how long it takes")
     parser.add_argument("--table", action="store_true", help="train nothing, print the results")
     parser.add_argument("--markdown", action="store_true", help="the same as a Markdown table")
     parser.add_argument("--plot", metavar="F.svg", help="train nothing, draw the results")
@@ -118,7 +124,8 @@ def lock(folder):
 
 
 def make_runner(args, experiment, found, folder):
-    data = {f"data.{key}": files for key, files in (("train", args.train), ("valid", args.valid)) if files}
+    texts = {"data.train": args.train, "data.valid": args.valid}
+    data = {key: files for key, files in texts.items() if files}
     runner = Runner(experiment, program.Program(program.find(args.binary)), found, folder, data)
     runner.keep_models = args.keep_models
     if args.budget is not None:

@@ -1,4 +1,4 @@
-"""The file of an experiment: what it may say, and the variations and budgets that follow from it."""
+"""The file of an experiment: what it may say, and the variations and budgets that follow."""
 
 import dataclasses
 import itertools
@@ -17,24 +17,32 @@ LONGEST_NAME = 80
 
 HELP = """\
 An EXPERIMENT is a JSON file, // comments allowed:
-  base           a preset ("wikitext2-word") or the path of a config, relative to the experiment
-  set            {"optimizer.lr": 0.003, ...}: keys that differ from the base in all runs
-  axes           {"model.gate": ["glu", "gtu"], ...}: a variation for each combination of values
-  variants       [{"name": "deep", "set": {...}, "group": "..."}, ...]: variations spelt out; with axes,
-                 each at each combination. `group` is what a plot may join by a line
-  seeds          [1, 2, 3]: each variation is trained once with each (default: [1])
-  rungs          [{"max_time": "10m", "keep": 4}, {"max_time": "1h"}]: budgets, or max_steps, or tokens
-                 (rounded up to whole steps). Each rung trains afresh; `keep` variations with the lowest
-                 mean over the seeds go on to the next. A rung may have its own `seeds`
-  compare        valid_loss (nats per token, the default) or valid_bits_per_byte, for variations whose
-                 tokenizers differ. A run counts with its best validation
-  report_tokens  [500000, 1000000]: the table also says the loss after that much training, which does
-                 not depend on the machine's speed
-  title          above table and plot
-  plot           {"x": K, "series": K, "x_label": TEXT, "log_x": true, "y": [LOW, HIGH]}: final loss
-                 against x, a line per value of series. K: a config key that the variations set,
-                 parameters or receptive_field; series may be group too. Without x: learning curves,
-                 loss against tokens"""
+  base           a preset ("wikitext2-word") or the path of a config, relative
+                 to the experiment
+  set            {"optimizer.lr": 0.003, ...}: keys that differ from the base in
+                 all runs
+  axes           {"model.gate": ["glu", "gtu"], ...}: a variation for each
+                 combination of values
+  variants       [{"name": "deep", "set": {...}, "group": "..."}, ...]: spelt
+                 out; with axes, each at each combination. A plot may join those
+                 of a group by a line
+  seeds          [1, 2, 3]: each variation is trained with each (default: [1])
+  rungs          [{"max_time": "10m", "keep": 4}, {"max_time": "1h"}]: budgets
+                 of a run; or max_steps, or tokens, rounded up to whole steps.
+                 Each rung trains afresh; the `keep` variations with the lowest
+                 mean over the seeds go on to the next. A rung may have its own
+                 seeds
+  compare        valid_loss (nats per token, the default), or
+                 valid_bits_per_byte for variations whose tokenizers differ; of a
+                 run's best validation
+  report_tokens  [500000, 1000000]: the table also tells the loss after so much
+                 training, which does not depend on the machine's speed
+  title          of table and plot
+  plot           {"x": K, "series": K, "x_label": TEXT, "log_x": true,
+                 "y": [LOW, HIGH]}: final loss against x, a line for each value
+                 of series. K is a config key that the variations set, or
+                 parameters, receptive_field; series may be group. Without x:
+                 learning curves, loss against tokens"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,7 +203,8 @@ class Reader:
 
 
 def value_text(value):
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+    """A value in a name; without commas, at which --only divides."""
+    return value if isinstance(value, str) else json.dumps(value, separators=(" ", ":"))
 
 
 def short_keys(keys):
@@ -247,6 +256,8 @@ def variations(reader, found, common):
         if len(variation.name) > LONGEST_NAME:
             reader.fail(f"the name {variation.name[:LONGEST_NAME]}... is too long; "
                         "spell such variations out as variants")
+        if "," in variation.name:
+            reader.fail(f"{variation.name}: a name must not hold a comma, which --only divides at")
         other = folders.setdefault(variation.folder, variation)
         if other is not variation:
             reader.fail(f"two variations are called {variation.name}; give them other names")

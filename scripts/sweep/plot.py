@@ -6,8 +6,8 @@ from xml.sax.saxutils import escape
 from .errors import USAGE, SweepError
 from .text import size
 
-# Okabe and Ito's palette (2008), which people with any colour vision tell apart; yellow left out, which
-# white swallows. Dashes and markers say the same once more, for print without colours.
+# Okabe and Ito's palette (2008), which people with any colour vision tell apart; without
+# its yellow, which white swallows. More series than colours: the same again, dashed.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("", "7 3", "2 2", "9 3 2 3")
 WIDTH, HEIGHT = 860, 460
@@ -41,9 +41,15 @@ class Scale:
         return [n * step for n in range(first, last + 1)]
 
 
-def _number(value):
-    """A tick's label, without noise from binary fractions."""
-    return size(value) if abs(value) >= 10000 else f"{value:.6g}"
+def _labels(ticks):
+    """Labels of ticks, with the same decimals for all of a linear axis."""
+    if max(ticks, default=0) >= 10000:
+        return [size(value) for value in ticks]
+    short = [f"{value:.6g}" for value in ticks]
+    if "e" in "".join(short) or min(ticks, default=0) * 50 < max(ticks, default=0):
+        return short
+    decimals = max(len(label.partition(".")[2]) for label in short)
+    return [f"{value:.{decimals}f}" for value in ticks]
 
 
 def _series_style(index):
@@ -79,12 +85,12 @@ class Drawing:
                           f'font-size="{size_}">{escape(text)}</text>')
 
     def axes(self, x, y):
-        for value in y.ticks():
+        for value, label in zip(y.ticks(), _labels(y.ticks())):
             self._grid(LEFT, y(value), self.right, y(value))
-            self.text(LEFT - 8, y(value) + 4, _number(value), anchor="end")
-        for value in x.ticks():
+            self.text(LEFT - 8, y(value) + 4, label, anchor="end")
+        for value, label in zip(x.ticks(), _labels(x.ticks())):
             self._grid(x(value), TOP, x(value), HEIGHT - BOTTOM)
-            self.text(x(value), HEIGHT - BOTTOM + 18, _number(value), anchor="middle")
+            self.text(x(value), HEIGHT - BOTTOM + 18, label, anchor="middle")
         self.parts.append(f'<rect x="{LEFT}" y="{TOP}" width="{self.right - LEFT:.1f}" '
                           f'height="{HEIGHT - TOP - BOTTOM}" fill="none" stroke="#666"/>')
 
@@ -156,8 +162,9 @@ def _curves(experiment, ranked):
     drawing.axes(x, y)
     for index, (_, curve) in enumerate(curves):
         colour, dash = _series_style(index)
-        drawing.band([(x(p[0]), y(p[1])) for p in curve], [(x(p[0]), y(p[3])) for p in curve], colour)
-        drawing.line([(x(p[0]), y(p[2])) for p in curve], colour, dash)
+        lower, mean, upper = ([(x(p[0]), y(p[i])) for p in curve] for i in (1, 2, 3))
+        drawing.band(lower, upper, colour)
+        drawing.line(mean, colour, dash)
     return drawing.finish()
 
 
@@ -168,7 +175,8 @@ def _value(experiment, at, key):
     else:
         value = at.variation.settings.get(key)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise SweepError(USAGE, f"{experiment.path}: plot.x: {key} of {at.variation.name} is no number")
+        raise SweepError(USAGE, f"{experiment.path}: plot.x: {key} of {at.variation.name} is no "
+                                "number")
     return value
 
 
@@ -182,6 +190,8 @@ def _against_value(experiment, ranked):
             (_value(experiment, at, key), min(at.finite), at.mean, max(at.finite)))
     if not series:
         raise SweepError(USAGE, f"{experiment.path}: no finished run to plot yet")
+    if len(series) > 1 and "" in series:
+        series["other"] = series.pop("")
     points = [point for each in series.values() for point in each]
     log = experiment.plot.get("log_x", False)
     if log and min(point[0] for point in points) <= 0:
@@ -192,11 +202,11 @@ def _against_value(experiment, ranked):
     low, high = (pick(point[0] for point in points) for pick in (min, max))
     span = (low / 1.15, high * 1.15) if log else _padded(low, high)
     x = Scale(*span, LEFT, drawing.right, log)
-    y = Scale(*experiment.plot.get("y", _padded(min(p[1] for p in points), max(p[3] for p in points))),
-              HEIGHT - BOTTOM, TOP)
+    full = _padded(min(p[1] for p in points), max(p[3] for p in points))
+    y = Scale(*experiment.plot.get("y", full), HEIGHT - BOTTOM, TOP)
     drawing.axes(x, y)
     for index, label in enumerate(sorted(series)):
-        colour, dash = _series_style(max(index - len(series) + len(labels), 0))
+        colour, dash = _series_style(index)
         each = sorted(series[label])
         drawing.line([(x(p[0]), y(p[2])) for p in each], colour, dash)
         for p in each:
@@ -205,7 +215,7 @@ def _against_value(experiment, ranked):
 
 
 def svg(experiment, ranked):
-    """Of the variations at the highest rung that any has reached: losses at others compare to nothing."""
+    """Of the variations at the highest rung reached: losses at others do not compare."""
     top = max((at.rung_index for at in ranked), default=0)
     ranked = [at for at in ranked if at.rung_index == top]
     return (_against_value if "x" in experiment.plot else _curves)(experiment, ranked)

@@ -24,14 +24,14 @@ def find(named):
     built = os.path.join(ROOT, "build", "release", "sluice")
     path = named or (built if os.path.isfile(built) else shutil.which("sluice"))
     if not path or not os.access(path, os.X_OK) or os.path.isdir(path):
-        raise SweepError(INPUT, f"{path or built}: no binary there; build it (cmake --preset release "
-                                "&& cmake --build build/release), or name it by --binary")
+        raise SweepError(INPUT, f"{path or built}: no binary there; build it (cmake --preset "
+                                "release && cmake --build build/release), or name it by --binary")
     return os.path.abspath(path)
 
 
 def without_defaults(value, schema):
-    """What of a config is not as the schema says it is when nothing is said. A binary that knows more
-    keys then gives the same answer for a config that does not use them."""
+    """What of a config differs from the schema's defaults. A binary that knows more keys then gives
+    the same answer for a config that does not use them."""
     for choice in schema.get("anyOf", ()):
         if isinstance(value, (dict, list)) and ("properties" in choice or "items" in choice):
             return without_defaults(value, choice)
@@ -100,8 +100,8 @@ class Program:
         return self._digests[pattern]
 
     def fingerprint(self, config):
-        """Hash of what a run's result depends on: the config but for defaults and keys without effect,
-        and the texts by what they hold, wherever they lie."""
+        """Hash of what a run's result depends on: the config but for defaults and keys without
+        effect, and the texts by what they hold, wherever they lie."""
         kept = {}
         for section, values in without_defaults(config, self._schema).items():
             kept[section] = {key: value for key, value in values.items()
@@ -126,8 +126,8 @@ class Program:
         """Trains in a process that `stop` hands signals on to; (exit code, what it said)."""
         said = []
         try:
-            # A group of its own: Ctrl-C in a terminal would reach the child twice, and the second time
-            # means at once, without saving.
+            # A group of its own: Ctrl-C in a terminal would reach the child twice, and the second
+            # time means at once, without saving.
             child = subprocess.Popen([self.path, "train", *arguments], stdin=subprocess.DEVNULL,
                                      stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                                      errors="replace", process_group=0)
@@ -148,8 +148,10 @@ class Stop:
     def __init__(self):
         self.asked = False
         self._child = None
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            signal.signal(getattr(signal, name), self._ask)
+        signal.signal(signal.SIGINT, self._ask)
+        signal.signal(signal.SIGTERM, self._ask)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
+            signal.signal(signal.SIGHUP, self._ask)
         signal.signal(signal.SIGTSTP, self._suspend)
 
     def follow(self, child):
@@ -204,7 +206,8 @@ def outcome(program, folder, config, code):
     """What is kept of a run that ended with `code`: figures, sizes, learning curve."""
     rows = _rows(folder)
     tokens = _tokens(folder, config)
-    curve = [row for row in rows if "valid_loss" in row and math.isfinite(row["valid_loss"])]
+    # A loss that is no number stands as null.
+    curve = [row for row in rows if row.get("valid_loss") is not None]
     best = min(curve, key=lambda row: row["valid_loss"], default=None)
     if code != DIVERGED and best is None:
         raise SweepError(INTERNAL, f"{folder}: a finished run without a validation")
@@ -216,8 +219,10 @@ def outcome(program, folder, config, code):
                   "bits_per_byte": best["valid_bits_per_byte"], "best_step": int(best["step"])}
     if rows:
         found |= {"steps": int(rows[-1]["step"]), "tokens": tokens(rows[-1])}
+    done = found["status"] == "done"  # the time until a divergence says nothing
     return found | {
-        "seconds": info.get("training_seconds"), "parameters": info.get("parameters"),
+        "seconds": info.get("training_seconds") if done else None,
+        "parameters": info.get("parameters"),
         "tokens_per_second": statistics.median(rates) if rates else None,
         "receptive_field": info.get("receptive_field"), "precision": info.get("precision"),
         "curve": [[tokens(row), row["valid_loss"]] for row in curve],

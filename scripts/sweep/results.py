@@ -134,8 +134,8 @@ def stale(experiment, results):
 
 
 def loss_at(record, tokens):
-    """Loss of the last validation at or before `tokens`, in what the curve holds; None where there is
-    none, or where the run ended more than the distance of two validations earlier."""
+    """Loss of the last validation at or before `tokens`; None where there is none, or where the run
+    ended earlier by more than the distance of its last two validations."""
     before = [point for point in record["curve"] if point[0] <= tokens]
     if not before:
         return None

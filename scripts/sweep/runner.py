@@ -58,7 +58,10 @@ class Runner:
         try:
             return self.program.resolve(self.experiment.base, settings)
         except SweepError as error:
-            raise SweepError(error.code, f"{self.experiment.path}: {variation.name}: {error}") from None
+            raise self._refusal(error.code, variation, error) from None
+
+    def _refusal(self, code, variation, what):
+        return SweepError(code, f"{self.experiment.path}: {variation.name}: {what}")
 
     def _limit(self, variation, rung):
         (kind, amount), = rung.limit.items()
@@ -66,19 +69,17 @@ class Runner:
             return {LIMITS[kind]: amount}
         config = self._resolve(variation, {**variation.settings, **self.data})
         if config["data"]["mode"] != "stream":
-            raise SweepError(USAGE, f"{self.experiment.path}: {variation.name}: a rung in tokens needs "
-                                    "data.mode stream; give it in max_steps or max_time")
+            raise self._refusal(USAGE, variation, "a rung in tokens needs data.mode stream; give "
+                                "it in max_steps or max_time")
         return {"train.max_steps": math.ceil(amount / programs.tokens_per_step(config))}
 
     def done(self, run):
-        """Whether the run's result is there. Where settings have been written another way but come to
-        the same config, the record is written anew, so that a table without the binary knows it."""
-        record = self.results.get(run.variation.name, run.rung_index + 1, run.seed)
-        if record is None or record["hash"] != run.hash:
-            return False
-        if not figures.matches(record, run.variation, run.rung):
-            self.results.append({**record, "set": run.variation.settings, "limit": run.rung.limit})
-        return True
+        """Whether the run's result is there."""
+        record = self.record(run)
+        return record is not None and record["hash"] == run.hash
+
+    def record(self, run):
+        return self.results.get(run.variation.name, run.rung_index + 1, run.seed)
 
     def contenders(self, rung_index):
         """The variations at a rung; None before the rung below is complete."""
@@ -87,8 +88,8 @@ class Runner:
         below = self.contenders(rung_index - 1)
         if below is None or any(not self.done(run) for run in self._all(below, rung_index - 1)):
             return None
-        ranked = [figures.standing(self.experiment, self.results, variation, rung_index - 1)
-                  for variation in below]
+        ranked = [figures.standing(self.experiment, self.results, variation, rung_index - 1,
+                                   lambda *_: True) for variation in below]
         ranked.sort(key=figures.Standing.order)
         keep = self.experiment.rungs[rung_index - 1].keep
         return [at.variation for at in ranked if at.finite][:keep]
@@ -102,9 +103,9 @@ class Runner:
         """Every config, before hours go into the first one."""
         for index in range(len(self.experiment.rungs)):
             for run in self._all(self.experiment.variations, index):
-                record = self.results.get(run.variation.name, index + 1, run.seed)
-                if record is not None and record["hash"] != run.hash:
-                    say(f"{run}, {run.rung}: settings or text have changed since its result: runs again")
+                if self.record(run) is not None and not self.done(run):
+                    say(f"{run}, {run.rung}: settings or text have changed since its result: "
+                        "runs again")
 
     def pending(self, only=None):
         """Runs that are known to be missing, in their order, and how many later rungs will add."""
@@ -126,12 +127,22 @@ class Runner:
 
     def run(self, stop, only=None):
         """Until nothing is missing; True if the experiment is complete, not only the named part."""
+        self._restate()
         while True:
             mine, missing, later = self.pending(only)
             if not mine:
                 self.prune()
                 return not missing
             self._step(mine, later if only is None else [], stop)
+
+    def _restate(self):
+        """Where settings are written another way and come to the same config, results are written
+        anew, so that a table, which is made without the binary, knows them."""
+        for run in self._runs.values():
+            record = self.record(run)
+            if self.done(run) and not figures.matches(record, run.variation, run.rung):
+                self.results.append({**record, "set": run.variation.settings,
+                                     "limit": run.rung.limit})
 
     def _step(self, mine, later, stop):
         run = mine[0]
@@ -143,7 +154,7 @@ class Runner:
         say(f"{label}: {run.rung}; {self._eta(mine, later)}")
         begun = time.monotonic()
         self._execute(run, label, stop)
-        record = self.results.get(run.variation.name, run.rung_index + 1, run.seed)
+        record = self.record(run)
         spent = record["seconds"] or time.monotonic() - begun
         say(f"{label}: {said_of(record)} in {duration(spent)}")
         self.prune()
@@ -176,8 +187,7 @@ class Runner:
     def _prepare(self, run, folder):
         """Arguments of train: to go on where the folder holds a part of this very run."""
         note = folder + ".hash"
-        checkpoints = glob.glob(os.path.join(glob.escape(folder), "checkpoints", "step-*.safetensors"))
-        if checkpoints and _read(note) == run.hash:
+        if _checkpoints(folder) and _read(note) == run.hash:
             return ["--resume", "--out", folder]
         os.makedirs(os.path.dirname(folder), exist_ok=True)
         with open(note, "w", encoding="utf-8") as file:
@@ -186,20 +196,21 @@ class Runner:
                 *(["--overwrite"] if os.path.exists(folder) else [])]
 
     def prune(self):
-        """Checkpoints of finished runs go, and their models but for the best of the last rung reached."""
-        finished = [(self.results.get(run.variation.name, run.rung_index + 1, run.seed), run)
-                    for run in self._runs.values() if self.done(run)]
+        """Checkpoints of finished runs go, and their models but for the best at the last rung."""
+        finished = [(self.record(run), run) for run in self._runs.values() if self.done(run)]
         best = min(finished, default=None, key=lambda pair: (
             -pair[1].rung_index, figures.figure(pair[0], self.experiment.compare)))
-        for record, run in finished:
-            folder = self.run_folder(run)
-            shutil.rmtree(os.path.join(folder, "checkpoints"), ignore_errors=True)
-            model = os.path.join(folder, "best.safetensors")
-            if not self.keep_models and run is not best[1] and os.path.exists(model):
-                os.remove(model)
+        for _, run in finished:
+            # The folder of checkpoints stays: by it sluice knows a run, which it may then overwrite.
+            gone = _checkpoints(self.run_folder(run))
+            if not self.keep_models and run is not best[1]:
+                gone.append(os.path.join(self.run_folder(run), "best.safetensors"))
+            for path in gone:
+                if os.path.exists(path):
+                    os.remove(path)
 
     def seconds(self, run):
-        """How long a run will take, from those of the same variation, else from all; None if unknown."""
+        """How long a run will take, by those of its variation, else by all; None if unknown."""
         if "max_time" in run.rung.limit:
             return seconds_of(run.rung.limit["max_time"])
         steps = run.config["train"]["max_steps"]
@@ -230,8 +241,8 @@ class Runner:
                 plans[run.variation.name] = said
             said = plans[run.variation.name]
             state = "goes on" if self._begun(run) else "to do"
-            yield (f"{run}: {run.rung}; {state}; parameters {said.get('parameters', '?')}; receptive "
-                   f"field {said.get('receptive field', '?')}; {said.get('time', '?')}")
+            yield (f"{run}: {run.rung}; {state}; parameters {said.get('parameters', '?')}; "
+                   f"receptive field {said.get('receptive field', '?')}; {said.get('time', '?')}")
         for index, runs in later:
             yield f"then {count(runs, 'run')} of {self.experiment.rungs[index]}"
         yield f"{count(len(mine), 'run')} now, {sum(runs for _, runs in later)} later"
@@ -239,6 +250,10 @@ class Runner:
     def _begun(self, run):
         folder = self.run_folder(run)
         return os.path.isdir(folder) and _read(folder + ".hash") == run.hash
+
+
+def _checkpoints(folder):
+    return glob.glob(os.path.join(glob.escape(folder), "checkpoints", "step-*.safetensors"))
 
 
 def _read(path):

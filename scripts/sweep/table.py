@@ -7,7 +7,7 @@ from .text import size
 
 
 def _rate(record, compare):
-    """What turns the loss of a record's curve into what is compared: bits per byte are proportional."""
+    """What turns a loss of the record's curve into what is compared; bits per byte go with it."""
     return 1 if compare == "valid_loss" else record["bits_per_byte"] / record["valid_loss"]
 
 
@@ -27,8 +27,8 @@ def _perplexity(at):
 
 
 def _seeds(at):
-    text = str(len(at.records)) if len(at.records) == at.seeds else f"{len(at.records)} of {at.seeds}"
-    return text + (f", {at.diverged} diverged" if at.diverged else "")
+    missing = f" of {at.seeds}" if len(at.records) < at.seeds else ""
+    return f"{len(at.records)}{missing}" + (f", {at.diverged} diverged" if at.diverged else "")
 
 
 def _at(at, tokens, compare):
@@ -53,7 +53,8 @@ def rows(experiment, ranked):
     body = []
     for rank, at in enumerate(ranked, 1):
         body.append([
-            str(rank), at.variation.name, *([str(experiment.rungs[at.rung_index])] if several else []),
+            str(rank), at.variation.name,
+            *([str(experiment.rungs[at.rung_index])] if several else []),
             _spread(at), *([_perplexity(at)] if nats else []), _seeds(at),
             _optional(at.average("parameters"), size),
             _optional(at.average("tokens_per_second"), size),
@@ -63,7 +64,7 @@ def rows(experiment, ranked):
 
 
 def caption(experiment, ranked):
-    """What one has to know to read the table: what was trained how long, and what the figures are."""
+    """What a reader of the table must know: what was trained how long, what the figures are."""
     base = experiment.base.rsplit("/", 1)[-1].removesuffix(".json")
     budgets = ", then ".join(str(rung) for rung in experiment.rungs)
     unit = "nats per token" if experiment.compare == "valid_loss" else "bits per byte"
