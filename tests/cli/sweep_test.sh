@@ -1,6 +1,6 @@
 #!/bin/bash
-# End to end: scripts/sweep.py trains variations by successive halving, goes on where it was stopped,
-# runs nothing twice, and prints the same table from its results.
+# End to end: scripts/sweep.py trains variations by successive halving, goes on where it was
+# stopped, runs nothing twice, and prints the same table from its results.
 # usage: sweep_test.sh SLUICE
 source "$(dirname "$0")/harness.bash"
 make_tiny_corpus
