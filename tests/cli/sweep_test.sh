@@ -184,9 +184,12 @@ refuses_sweep 2 '--budget soon: expected a time' sweep.json --budget soon
 refuses_sweep 2 '--set train.seed: belongs to seeds' sweep.json --set train.seed=3
 refuses_sweep 66 'absent.json: No such file' absent.json
 rm bad.json
-# A failure of training ends the sweep with sluice's own words.
 sed 's/"train.eval_every": 5/"data.valid": ["absent.txt"]/' sweep.json >lost.json
 refuses_sweep 66 'absent.txt: No such file' lost.json
+# A failure of training ends the sweep with sluice's own words and exit code.
+printf 'not UTF-8: \xff\n' >broken.txt
+sed 's/"train.eval_every": 5/"data.valid": ["broken.txt"]/' sweep.json >broken.json
+refuses_sweep 65 'error: glu, seed 1: .*broken.txt: ' broken.json
 
 # --- Two sweeps in one folder.
 mkdir held && exec 9>held/lock && flock 9

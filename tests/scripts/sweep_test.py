@@ -104,7 +104,8 @@ def record(name, seed, loss, rung=1, **keys):
             "bits_per_byte": loss / 2, "best_step": 10, "steps": 10, "tokens": 1000,
             "seconds": 90.0, "parameters": 8090496, "tokens_per_second": 12345.6,
             "receptive_field": 16, "precision": "f32",
-            "curve": [[400, loss + 2], [800, loss + 1], [1000, loss]], "commit": "abc", "version": "sluice 1", **keys}
+            "curve": [[400, loss + 2], [800, loss + 1], [1000, loss]], "commit": "abc",
+            "version": "sluice 1", **keys}
 
 
 class ResultsFile(InFolder):
@@ -189,8 +190,8 @@ at 399 tokens  at 900 tokens  at 1.10k tokens  at 5.00k tokens
 """)
         self.assertEqual(said[said.index("T."):], "T. Config wikitext2-word, 10 steps per run; "
                          "best validation in nats per token, mean ± sample standard deviation "
-                         "over the seeds, perplexity of the mean (lowest-highest seed). Trained by sluice 1 "
-                         "(abc) in f32.")
+                         "over the seeds, perplexity of the mean (lowest-highest seed). "
+                         "Trained by sluice 1 (abc) in f32.")
         self.assertIn("| 2 | a | 5.0500 ± 0.0707 | 156.02 (148.41-164.02) | 2 | 8.09M |",
                       table.markdown(here, results.standings(here, self.results)))
 
