@@ -201,7 +201,7 @@ class Runner:
         best = min(finished, default=None, key=lambda pair: (
             -pair[1].rung_index, figures.figure(pair[0], self.experiment.compare)))
         for _, run in finished:
-            # The folder of checkpoints stays: by it sluice knows a run, which it may then overwrite.
+            # The folder of checkpoints stays: by it sluice knows a run it may overwrite.
             gone = _checkpoints(self.run_folder(run))
             if not self.keep_models and run is not best[1]:
                 gone.append(os.path.join(self.run_folder(run), "best.safetensors"))
