@@ -1,0 +1,263 @@
+#!/usr/bin/env python3
+"""Tests of the parts of scripts/sweep.py that need no training: the experiment's file, results, the
+ranking, tables and plots. tests/cli/sweep_test.sh runs sweeps."""
+
+import io
+import json
+import math
+import os
+import sys
+import tempfile
+import unittest
+import xml.dom.minidom
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "scripts"))
+from sweep import experiment, plot, program, results, table  # pylint: disable=wrong-import-position
+from sweep.errors import SweepError  # pylint: disable=wrong-import-position
+
+SMALL = {"base": "wikitext2-word", "rungs": [{"max_steps": 10}]}
+
+
+class InFolder(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.path = os.path.join(self.folder.name, "results.jsonl")
+
+    def read(self, found, extra=None):
+        path = os.path.join(self.folder.name, "e.json")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(found if isinstance(found, str) else json.dumps(found))
+        return experiment.read(path, extra)
+
+
+class ExperimentFile(InFolder):
+    def refused(self, what, found, extra=None):
+        with self.assertRaises(SweepError) as raised:
+            self.read(found, extra)
+        self.assertEqual(raised.exception.code, 2)
+        self.assertIn(what, str(raised.exception))
+        self.assertNotIn("\n", str(raised.exception))
+
+    def test_comments_of_both_kinds_but_not_in_strings(self):
+        found = self.read('{ // one\n "base": "b//c.json", /* two\n lines */ "title": "/* x */",\n'
+                          '"rungs": [{"max_time": "10m"}]}')
+        self.assertEqual(found.title, "/* x */")
+        self.assertTrue(found.base.endswith("/b/c.json"))
+        self.refused("line 3:", '{ // one\n /* two */\n "base" "b"}')
+
+    def test_names_come_from_the_values(self):
+        def names(**keys):
+            return [v.name for v in self.read({**SMALL, **keys}).variations]
+        self.assertEqual(names(), ["base"])
+        self.assertEqual(names(axes={"model.gate": ["glu", "gtu"]}), ["glu", "gtu"])
+        self.assertEqual(names(axes={"optimizer.lr": [1, 0.1]}), ["lr=1", "lr=0.1"])
+        self.assertEqual(names(axes={"model.dropout.layer": [0], "x.layer": [1, 2]}),
+                         ["dropout.layer=0 x.layer=1", "dropout.layer=0 x.layer=2"])
+        self.assertEqual(names(axes={"optimizer.lr": [1]}, variants=[{"name": "a"}, {"name": "b"}]),
+                         ["a lr=1", "b lr=1"])
+
+    def test_settings_of_a_variation_go_before_those_of_all(self):
+        found = self.read({**SMALL, "set": {"a.b": 1, "a.c": 1}, "axes": {"a.d": [3]},
+                           "variants": [{"name": "v", "set": {"a.c": 2}}]}, {"a.e": 4})
+        self.assertEqual(found.variations[0].settings, {"a.b": 1, "a.c": 2, "a.d": 3, "a.e": 4})
+        self.assertEqual(list(found.variations[0].settings), ["a.b", "a.c", "a.e", "a.d"])
+
+    def test_what_is_wrong_is_named(self):
+        self.refused("axis: unknown key", {**SMALL, "axis": {}})
+        self.refused("base: missing", {"rungs": [{"max_steps": 1}]})
+        self.refused("rungs.0: expected exactly one of max_time, max_steps, tokens",
+                     {**SMALL, "rungs": [{"max_steps": 1, "tokens": 5}]})
+        self.refused("rungs.0.keep: missing",
+                     {**SMALL, "rungs": [{"max_steps": 1}, {"max_steps": 2}]})
+        self.refused("rungs.0.max_time", {**SMALL, "rungs": [{"max_time": "soon"}]})
+        self.refused("rungs.0.max_steps", {**SMALL, "rungs": [{"max_steps": True}]})
+        self.refused("the same seed twice", {**SMALL, "seeds": [1, 1]})
+        self.refused("set.train.seed: belongs to seeds", {**SMALL, "set": {"train.seed": 1}})
+        self.refused("axes.train.max_steps: belongs to rungs",
+                     {**SMALL, "axes": {"train.max_steps": [1]}})
+        self.refused("variants.0.set.a.b: is an axis too",
+                     {**SMALL, "axes": {"a.b": [1]},
+                      "variants": [{"name": "v", "set": {"a.b": 1}}]})
+        self.refused("two variations are called a",
+                     {**SMALL, "variants": [{"name": "a"}, {"name": "a"}]})
+        self.refused("must not hold a comma", {**SMALL, "variants": [{"name": "a,b"}]})
+        self.refused("compare: expected", {**SMALL, "compare": "accuracy"})
+        self.refused("plot.series and plot.log_x need plot.x",
+                     {**SMALL, "plot": {"series": "group"}})
+        self.refused("base: given twice", '{"base": "a", "base": "b"}')
+        self.refused("--set a.b: the variations of", {**SMALL, "axes": {"a.b": [1]}}, {"a.b": 2})
+
+    def test_ready_experiments_can_be_read(self):
+        folder = os.path.join(ROOT, "configs", "sweeps")
+        names = [name for name in os.listdir(folder) if name.endswith(".json")]
+        self.assertGreaterEqual(len(names), 5)
+        for name in names:
+            found = experiment.read(os.path.join(folder, name))
+            self.assertGreaterEqual(min(len(rung.seeds) for rung in found.rungs), 2, name)
+
+
+def record(name, seed, loss, rung=1, **keys):
+    return {"name": name, "rung": rung, "limit": {"max_steps": 10}, "seed": seed, "set": {},
+            "hash": "h", "status": "done", "valid_loss": loss, "perplexity": math.exp(loss),
+            "bits_per_byte": loss / 2, "best_step": 10, "steps": 10, "tokens": 1000,
+            "seconds": 90.0, "parameters": 8090496, "tokens_per_second": 12345.6,
+            "receptive_field": 16, "precision": "f32",
+            "curve": [[400, loss + 2], [800, loss + 1], [1000, loss]], "commit": "abc",
+            "version": "sluice 1", **keys}
+
+
+class ResultsFile(InFolder):
+    def test_a_torn_last_line_is_ignored_and_overwritten(self):
+        first = results.Results(self.path)
+        first.append(record("a", 1, 5.0))
+        first.append(record("b", 1, 6.0))
+        with open(self.path, "rb+") as file:
+            file.truncate(os.path.getsize(self.path) - 30)
+        again = results.Results(self.path)
+        self.assertIsNotNone(again.get("a", 1, 1))
+        self.assertIsNone(again.get("b", 1, 1))
+        again.append(record("c", 1, 7.0))
+        with open(self.path, encoding="utf-8") as file:
+            self.assertEqual([json.loads(line)["name"] for line in file], ["a", "c"])
+
+    def test_damage_in_the_middle_is_refused(self):
+        with open(self.path, "w", encoding="utf-8") as file:
+            file.write('{"torn\n' + json.dumps(record("a", 1, 5.0)) + "\n")
+        with self.assertRaises(SweepError) as raised:
+            results.Results(self.path)
+        self.assertEqual(raised.exception.code, 65)
+        self.assertIn("line 1", str(raised.exception))
+
+    def test_the_latest_record_counts(self):
+        found = results.Results(self.path)
+        found.append(record("a", 1, 5.0))
+        found.append(record("a", 1, 4.0))
+        for each in (found, results.Results(self.path)):
+            self.assertEqual(each.get("a", 1, 1)["valid_loss"], 4.0)
+
+
+class Report(InFolder):
+    def setUp(self):
+        super().setUp()
+        self.results = results.Results(self.path)
+
+    def experiment(self, **keys):
+        return self.read({**SMALL, "variants": [{"name": n} for n in "abc"], "seeds": [1, 2],
+                          "title": "T", **keys})
+
+    def add(self, *records):
+        for each in records:
+            self.results.append(each)
+
+    def test_rank_is_by_the_mean_and_divergence_is_last(self):
+        self.add(record("a", 1, 5.0), record("a", 2, 5.4), record("b", 1, 5.1), record("b", 2, 5.2),
+                 record("c", 1, 1.0), record("c", 2, 1.0, status="diverged"))
+        found = results.standings(self.experiment(), self.results)
+        self.assertEqual([at.variation.name for at in found], ["b", "a", "c"])
+        self.assertAlmostEqual(found[1].mean, 5.2)
+        self.assertAlmostEqual(found[1].spread, math.sqrt(0.08))
+        self.assertEqual(found[2].diverged, 1)
+
+    def test_later_rungs_come_first_whatever_their_loss(self):
+        rungs = [{"max_steps": 10, "keep": 1}, {"max_steps": 20}]
+        self.add(record("a", 1, 5.0), record("b", 1, 4.0), record("a", 1, 6.0, rung=2,
+                                                                 limit={"max_steps": 20}))
+        found = results.standings(self.experiment(rungs=rungs), self.results)
+        self.assertEqual([at.variation.name for at in found], ["a", "b"])
+
+    def test_results_of_other_settings_are_left_out(self):
+        self.add(record("a", 1, 5.0), record("b", 1, 4.0, limit={"max_steps": 11}))
+        here = self.experiment()
+        self.assertEqual(len(results.standings(here, self.results)), 1)
+        self.assertEqual(results.stale(here, self.results), 1)
+        changed = self.experiment(set={"optimizer.lr": 0.1})
+        self.assertEqual(results.standings(changed, self.results), [])
+
+    def test_table_in_full(self):
+        self.add(record("a", 1, 5.0), record("a", 2, 5.1), record("b", 1, 4.9))
+        here = self.experiment(report_tokens=[399, 900, 1100, 5000])
+        said = table.plain(here, results.standings(here, self.results))
+        self.assertEqual(said[:said.index("T.")], """\
+rank  variation  validation loss              perplexity   seeds  parameters  tokens/s  minutes  \
+at 399 tokens  at 900 tokens  at 1.10k tokens  at 5.00k tokens
+   1  b                   4.9000                  134.29  1 of 2       8.09M     12.3k      1.5  \
+            -         5.9000           4.9000                -
+   2  a          5.0500 ± 0.0707  156.02 (148.41-164.02)       2       8.09M     12.3k      1.5  \
+            -         6.0500           5.0500                -
+
+""")
+        self.assertEqual(said[said.index("T."):], "T. Config wikitext2-word, 10 steps per run; "
+                         "best validation in nats per token, mean ± sample standard deviation "
+                         "over the seeds, perplexity of the mean (lowest-highest seed). "
+                         "Trained by sluice 1 (abc) in f32.")
+        self.assertIn("| 2 | a | 5.0500 ± 0.0707 | 156.02 (148.41-164.02) | 2 | 8.09M |",
+                      table.markdown(here, results.standings(here, self.results)))
+
+    def test_bits_per_byte_where_tokenizers_differ(self):
+        self.add(record("a", 1, 5.0), record("b", 1, 6.0, bits_per_byte=1.5))
+        here = self.experiment(compare="valid_bits_per_byte", report_tokens=[1000])
+        text = table.plain(here, results.standings(here, self.results))
+        self.assertNotIn("perplexity", text)
+        self.assertRegex(text, r"\n +1  b +1\.5000 .* 1\.5000\n +2  a +2\.5000 .* 2\.5000\n")
+
+    def test_loss_at_says_nothing_of_tokens_not_trained_on(self):
+        run = record("a", 1, 5.0)
+        for tokens, loss in ((399, None), (400, 7.0), (999, 6.0), (1000, 5.0), (1200, 5.0),
+                             (1201, None)):
+            self.assertEqual(results.loss_at(run, tokens), loss, tokens)
+
+    def plotted(self, **keys):
+        here = self.experiment(**keys)
+        text = plot.svg(here, results.standings(here, self.results))
+        self.assertEqual(text, plot.svg(here, results.standings(here, self.results)))
+        return xml.dom.minidom.parse(io.BytesIO(text.encode())), text
+
+    def test_curves_have_a_line_and_a_band_each(self):
+        self.add(*(record(name, seed, loss + seed / 10) for name, loss in (("a", 5.0), ("b", 5.5))
+                   for seed in (1, 2)), record("c", 1, 9.0, status="diverged", curve=[]))
+        drawing, text = self.plotted(title="<T> & more")
+        self.assertEqual(len(drawing.getElementsByTagName("polygon")), 2)
+        lines = [line for line in drawing.getElementsByTagName("polyline")
+                 if line.hasAttribute("clip-path")]
+        self.assertEqual(len({line.getAttribute("stroke") for line in lines}), 2)
+        self.assertIn("&lt;T&gt; &amp; more", text)
+        # Of the mean, which lies between the seeds.
+        ends = [line.getAttribute("points").split()[-1].split(",") for line in lines]
+        self.assertLess(float(ends[1][1]), float(ends[0][1]))  # b is worse, so above
+
+    def test_final_loss_against_a_value(self):
+        variants = [{"name": n, "group": g, "set": {"model.x": x}}
+                    for n, g, x in (("a", "one", 1), ("b", "one", 10), ("c", "two", 100))]
+        self.add(*(record(v["name"], 1, 5.0, set=v["set"]) for v in variants))
+        drawing, _ = self.plotted(variants=variants, plot={"x": "model.x", "series": "group",
+                                                           "log_x": True})
+        across = [float(c.getAttribute("cx")) for c in drawing.getElementsByTagName("circle")]
+        self.assertAlmostEqual(across[1] - across[0], across[2] - across[1], delta=0.2)
+        with self.assertRaisesRegex(SweepError, "plot.x: model.y of . is no number"):
+            self.plotted(variants=variants, plot={"x": "model.y"})
+
+
+class Fingerprints(unittest.TestCase):
+    SCHEMA = {"properties": {
+        "a": {"default": 1}, "part": {"properties": {"b": {"default": [1]}}},
+        "list": {"items": {"properties": {"c": {"default": 3}, "d": {"default": None}}},
+                 "default": []}}}
+
+    def test_defaults_do_not_count_and_all_else_does(self):
+        def kept(value):
+            return program.without_defaults(value, self.SCHEMA)
+        self.assertEqual(kept({"a": 1, "part": {"b": [1]}, "list": []}), {})
+        self.assertEqual(kept({"a": 2, "part": {"b": [2]}, "list": [{"c": 3, "d": 0}]}),
+                         {"a": 2, "part": {"b": [2]}, "list": [{"d": 0}]})
+        self.assertEqual(kept({"a": 1, "new": None}), {"new": None})
+
+    def test_a_list_keeps_its_length(self):
+        def kept(value):
+            return program.without_defaults({"list": value}, self.SCHEMA)
+        self.assertNotEqual(kept([{"c": 3, "d": None}]), kept([{"c": 3, "d": None}] * 2))
+
+
+if __name__ == "__main__":
+    unittest.main()
