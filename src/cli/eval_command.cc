@@ -18,6 +18,7 @@
 #include "sluice/kernels/instruction_set.h"
 #include "src/cli/commands.h"
 #include "src/cli/enum_option.h"
+#include "src/cli/gains.h"
 #include "src/cli/logging.h"
 #include "src/cli/model_arguments.h"
 #include "src/cli/options.h"
@@ -33,6 +34,7 @@ struct EvalArguments {
   std::vector<std::string> files;
   std::optional<std::string> invalid_utf8, mode;
   std::string precision{name_of(kernels::Precision::kF32)};
+  GainArguments gains;
   bool json = false;
 };
 
@@ -158,6 +160,7 @@ ExitCode run_eval(const EvalArguments& arguments, Output& out) {
                 "(expected one of them, found both)",
                 name_of(weights), arguments.precision);
   }
+  Gains gains(arguments.gains, weights);
   train::ProgressBar bar(wants_bar(arguments.model.verbosity));
   start_logging(arguments.model.verbosity, bar);
   const kernels::InstructionSet instructions = kernels::chosen_instruction_set();
@@ -169,6 +172,7 @@ ExitCode run_eval(const EvalArguments& arguments, Output& out) {
   const config::OpenModel model = config::open_model(arguments.model.path(), *backend);
   model.network->narrow(weights);
   const text::Mode mode = chosen.value_or(model.parts.config.data.mode);
+  gains.start(model, mode, pool);
   const auto begin = std::chrono::steady_clock::now();
   const text::Corpus corpus(files, invalid_utf8.value_or(model.parts.config.data.invalid_utf8));
   const double total = total_bytes(corpus.files);
@@ -181,12 +185,19 @@ ExitCode run_eval(const EvalArguments& arguments, Output& out) {
                  fmt::format("{} tokens | eta {}", train::format_count(static_cast<double>(tokens)),
                              train::format_duration(done > 0 ? elapsed / done - elapsed : 0)));
         return true;
-      });
+      },
+      gains.observer());
+  gains.finish(totals);
   bar.clear();
   const double seconds = seconds_since(begin);
   const Scored scored = {totals, mode, weights, seconds};
-  out.write(arguments.json ? figures(scored, model, corpus.files).dump() + "\n"
-                           : report(scored, model));
+  if (arguments.json) {
+    nlohmann::ordered_json all = figures(scored, model, corpus.files);
+    all.update(nlohmann::ordered_json::parse(gains.json()));
+    out.write(all.dump() + "\n");
+  } else {
+    out.write(report(scored, model) + gains.report());
+  }
   return ExitCode::kDone;
 }
 
@@ -200,6 +211,7 @@ Action set_up_eval(CLI::App& command) {
              "the text as one stream, or each line alone; default: as the model was trained");
   add_precision(command, arguments->precision,
                 "of products; f32: the figure that is the same on every CPU");
+  add_gains(command, arguments->gains);
   add_flag(command, "--json", arguments->json, "one JSON object instead of a table");
   add_positional_list(command, "FILE", arguments->files,
                       "text, one corpus in the order given; - is standard input; .gz and "

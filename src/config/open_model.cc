@@ -69,13 +69,19 @@ ModelParts model_parts(const train::ModelFile& file) {
   return parts;
 }
 
+std::unique_ptr<model::GatedConvLm> load_network(const train::ModelFile& file,
+                                                 const ModelParts& parts, kernels::Backend& backend,
+                                                 kernels::ArraySet arrays) {
+  auto network = std::make_unique<model::GatedConvLm>(parts.config.model, parts.tokenizer->size(),
+                                                      backend, arrays);
+  file.load(*network, false);
+  return network;
+}
+
 OpenModel open_model(const std::string& path, kernels::Backend& backend) {
   train::ModelFile file(path);
   ModelParts parts = model_parts(file);
-  auto network =
-      std::make_unique<model::GatedConvLm>(parts.config.model, parts.tokenizer->size(), backend,
-                                           kernels::ArraySet{kernels::Array::kValue});
-  file.load(*network, false);
+  auto network = load_network(file, parts, backend, {kernels::Array::kValue});
   return {std::move(file), std::move(parts), std::move(network)};
 }
 

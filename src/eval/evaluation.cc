@@ -14,6 +14,18 @@ double ratio(double sum, std::uint64_t count) { return sum / static_cast<double>
 
 }  // namespace
 
+void count(Totals& totals, std::span<const double> nats, std::vector<bool>::const_iterator oov) {
+  for (const double cost : nats) {
+    totals.nats += cost;
+    totals.squared_nats += cost * cost;
+    if (*oov++) {
+      totals.oov_nats += cost;
+      ++totals.oov;
+    }
+  }
+  totals.tokens += nats.size();
+}
+
 double nats_per_token(const Totals& totals) { return ratio(totals.nats, totals.tokens); }
 
 double perplexity(const Totals& totals) { return std::exp(nats_per_token(totals)); }
@@ -67,15 +79,17 @@ bool evaluate(const model::GatedConvLm& model, const text::Permutation& permutat
 
 Totals evaluate(const model::GatedConvLm& model, const text::Permutation& permutation,
                 const text::Tokenizer& tokenizer, text::Mode mode, const text::Corpus& corpus,
-                const Progress& progress) {
+                const Progress& progress, const WindowObserver& observe) {
   text::check_carries_bytes(tokenizer, corpus.invalid_utf8);
   text::Encoding line_tokens;
   std::uint64_t literal_unknowns = 0, bytes = 0, hash = 0;
-  const auto evaluator =
-      make_evaluator(mode, model, permutation, tokenizer.end_of_line(), [&](std::uint64_t scored) {
+  const auto evaluator = make_evaluator(
+      mode, model, permutation, tokenizer.end_of_line(),
+      [&](std::uint64_t scored) {
         if (progress != nullptr) progress(scored, bytes);
         return true;
-      });
+      },
+      observe);
   const text::CorpusCounts counts = text::read_corpus(
       corpus,
       [&](const text::LinePiece& piece) {

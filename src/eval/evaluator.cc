@@ -23,23 +23,12 @@ void Evaluator::pass(std::uint64_t tokens) {
   stopped_ = passed_ != nullptr && !passed_(scored_);
 }
 
-void Evaluator::count(std::span<const double> nats, std::vector<bool>::const_iterator oov) {
-  for (const double cost : nats) {
-    totals_.nats += cost;
-    totals_.squared_nats += cost * cost;
-    if (*oov++) {
-      totals_.oov_nats += cost;
-      ++totals_.oov;
-    }
-  }
-  totals_.tokens += nats.size();
-}
-
 StreamEvaluator::StreamEvaluator(const model::GatedConvLm& model,
                                  const text::Permutation& permutation, int end_of_line,
-                                 Passed passed)
+                                 Passed passed, WindowObserver observe)
     : Evaluator(permutation, std::move(passed)),
       stream_(model, kWindow),
+      observe_(std::move(observe)),
       previous_(permutation.to_model(end_of_line)) {}
 
 void StreamEvaluator::add_token(int model_id, bool oov) {
@@ -55,6 +44,13 @@ void StreamEvaluator::flush() {
   nats_.resize(targets_.size());
   stream_.score(inputs_, targets_, nats_);
   count(nats_, oov_.cbegin());
+  if (observe_ != nullptr) {
+    observe_({.inputs = inputs_,
+              .targets = targets_,
+              .oov = oov_.cbegin(),
+              .nats = nats_,
+              .hidden = stream_.last().hidden()});
+  }
   inputs_.clear();
   targets_.clear();
   oov_.clear();
@@ -63,11 +59,12 @@ void StreamEvaluator::flush() {
 
 std::unique_ptr<Evaluator> make_evaluator(text::Mode mode, const model::GatedConvLm& model,
                                           const text::Permutation& permutation, int end_of_line,
-                                          Evaluator::Passed passed) {
+                                          Evaluator::Passed passed, WindowObserver observe) {
   if (mode == text::Mode::kLines) {
     return std::make_unique<LineEvaluator>(model, permutation, end_of_line, std::move(passed));
   }
-  return std::make_unique<StreamEvaluator>(model, permutation, end_of_line, std::move(passed));
+  return std::make_unique<StreamEvaluator>(model, permutation, end_of_line, std::move(passed),
+                                           std::move(observe));
 }
 
 }  // namespace sluice::eval

@@ -25,6 +25,11 @@ struct ModelParts {
 };
 ModelParts model_parts(const train::ModelFile& file);
 
+// A network of the file's weights, with these arrays, values among them. Error kBadData.
+std::unique_ptr<model::GatedConvLm> load_network(const train::ModelFile& file,
+                                                 const ModelParts& parts, kernels::Backend& backend,
+                                                 kernels::ArraySet arrays);
+
 // Everything that evaluation and generation need.
 struct OpenModel {
   train::ModelFile file;

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
+#include <vector>
 
 #include "sluice/model/gated_conv_lm.h"
 #include "sluice/text/corpus.h"
@@ -25,6 +27,9 @@ struct Totals {
   std::uint64_t data_hash = 0;  // of the text's bytes, as text::TokenFile::corpus_hash
 };
 
+// Adds scored tokens to the sums; `oov`: where what is known of them begins.
+void count(Totals& totals, std::span<const double> nats, std::vector<bool>::const_iterator oov);
+
 // Perplexity figures, with their definitions.
 double nats_per_token(const Totals& totals);
 double perplexity(const Totals& totals);         // exp(nats / tokens)
@@ -38,6 +43,16 @@ double perplexity_excl_oov(const Totals& totals);
 // they may be), behind us; false stops the evaluation of a token file.
 using Progress = std::function<bool(std::uint64_t tokens, std::uint64_t bytes)>;
 
+// Tokens of a stream that were scored in one pass; valid during the call.
+struct ScoredWindow {
+  std::span<const int> inputs, targets;  // model ids
+  std::vector<bool>::const_iterator oov;
+  std::span<const double> nats;        // of each target
+  const kernels::Activations& hidden;  // what the softmax read for it, [1, T, output width]
+};
+// Shown every pass over a stream, in order, before it is reported as progress.
+using WindowObserver = std::function<void(const ScoredWindow&)>;
+
 // A whole token file, as one stream or each line alone (eval/evaluator.h); oov_nats is not known
 // (NaN) where oov > 0. Returns false when `progress` stopped it, `totals` then as it was.
 bool evaluate(const model::GatedConvLm& model, const text::Permutation& permutation,
@@ -45,9 +60,9 @@ bool evaluate(const model::GatedConvLm& model, const text::Permutation& permutat
               const Progress& progress, Totals& totals);
 
 // Files as one corpus in the order given, "-" being standard input. Errors as read_corpus and
-// check_carries_bytes().
+// check_carries_bytes(). Lines are not observed.
 Totals evaluate(const model::GatedConvLm& model, const text::Permutation& permutation,
                 const text::Tokenizer& tokenizer, text::Mode mode, const text::Corpus& corpus,
-                const Progress& progress);
+                const Progress& progress, const WindowObserver& observe = nullptr);
 
 }  // namespace sluice::eval

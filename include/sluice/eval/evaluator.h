@@ -38,8 +38,9 @@ class Evaluator {
   // Reports a pass that scored so many.
   void pass(std::uint64_t tokens);
   bool stopped() const { return stopped_; }
-  // Adds scored tokens to the sums; `oov`: where what is known of them begins.
-  void count(std::span<const double> nats, std::vector<bool>::const_iterator oov);
+  void count(std::span<const double> nats, std::vector<bool>::const_iterator oov) {
+    eval::count(totals_, nats, oov);
+  }
 
  private:
   const text::Permutation& permutation_;
@@ -53,13 +54,14 @@ class Evaluator {
 class StreamEvaluator : public Evaluator {
  public:
   StreamEvaluator(const model::GatedConvLm& model, const text::Permutation& permutation,
-                  int end_of_line, Passed passed = nullptr);
+                  int end_of_line, Passed passed = nullptr, WindowObserver observe = nullptr);
 
  private:
   void add_token(int model_id, bool oov) override;
   void flush() override;
 
   model::Stream stream_;
+  WindowObserver observe_;
   int previous_;
   std::vector<int> inputs_, targets_;
   std::vector<bool> oov_;
@@ -67,9 +69,10 @@ class StreamEvaluator : public Evaluator {
 };
 
 // By mode: StreamEvaluator or LineEvaluator (eval/line_evaluator.h). The model and the permutation
-// must outlive it.
+// must outlive it. Lines are not observed.
 std::unique_ptr<Evaluator> make_evaluator(text::Mode mode, const model::GatedConvLm& model,
                                           const text::Permutation& permutation, int end_of_line,
-                                          Evaluator::Passed passed);
+                                          Evaluator::Passed passed,
+                                          WindowObserver observe = nullptr);
 
 }  // namespace sluice::eval
