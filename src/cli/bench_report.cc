@@ -42,9 +42,11 @@ std::string time_line(std::string_view name, double seconds, double whole) {
 std::string times_text(const BenchReport& report) {
   const BenchmarkTimes& times = report.result.times;
   std::string text =
-      fmt::format("training: step of {}{} x {} tokens, median of {}\n",
+      fmt::format("training: step of {}{} x {} tokens{}{}, median of {}\n",
                   report.accumulate_steps > 1 ? fmt::format("{} x ", report.accumulate_steps) : "",
-                  report.batch_size, report.tokens_per_sample, times.steps);
+                  report.batch_size, report.tokens_per_sample,
+                  report.context_tokens > 0 ? fmt::format(" after {}", report.context_tokens) : "",
+                  report.carry_context ? ", context carried" : "", times.steps);
   for (std::size_t phase = 0; phase < kPhaseKeys.size(); ++phase) {
     text += time_line(words_of(kPhaseKeys[phase]), times.phases[phase], times.step);
   }
@@ -140,6 +142,8 @@ std::string as_json(const BenchReport& report) {
       {"batch_size", report.batch_size},
       {"tokens_per_sample", report.tokens_per_sample},
       {"accumulate_steps", report.accumulate_steps},
+      {"context_tokens", report.context_tokens},
+      {"carry_context", report.carry_context},
       {"forward_flop_per_token", result.work.flop_per_token},
       {"weight_bytes_per_token", result.work.weight_bytes},
       {"read_bytes_per_token", times.token_read_bytes},

@@ -10,7 +10,8 @@ namespace sluice::cli {
 struct BenchReport {
   std::string config;
   Index vocabulary = 0;
-  Index batch_size = 0, tokens_per_sample = 0, accumulate_steps = 1;
+  Index batch_size = 0, tokens_per_sample = 0, accumulate_steps = 1, context_tokens = 0;
+  bool carry_context = false;
   std::string backend;  // kernels that computed
   kernels::Precision precision = kernels::Precision::kF32;
   kernels::WeightFormat weights = kernels::WeightFormat::kFloat32;

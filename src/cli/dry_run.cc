@@ -67,7 +67,7 @@ std::string length_text(const DryRun& run, model::GatedConvLm::State& memory) {
   const double forward = train::time_forward(run.network, run.batches, batch, memory);
   const double valid_batches =
       static_cast<double>(run.text.valid.size()) /
-      (static_cast<double>(config.data.batch_size * config.data.tokens_per_sample) *
+      (static_cast<double>(config.data.batch_size * config.data.positions_per_sample()) *
        run.batches.mean_load());
   const train::LengthPlan plan = train::plan_length(
       config.train, run.state, run.batches.epoch_start(epochs), per_step, forward, valid_batches);
@@ -115,13 +115,14 @@ std::string disk_text(const train::DiskPlan& plan, Index kept) {
 ExitCode dry_run(const DryRun& run, Output& out) {
   const config::Config& config = run.config;
   const auto state = [&] {
-    return run.network.state(config.data.batch_size, config.data.tokens_per_sample, true);
+    return run.network.state(config.data.batch_size, config.data.positions_per_sample(), true);
   };
   // A run makes its batch twice, so that what is refused is refused before anything is written.
   state();
   const auto memory = state();
   const train::DiskPlan disk =
-      train::plan_disk(run.network.parameters(), run.info, config.train.keep_last);
+      train::plan_disk(run.network.parameters(), run.info, carried_bytes(config, run.network),
+                       config.train.keep_last);
   check_creatable(run.path + "/checkpoints");
   if (!run.resumed) check_disk(run.path, disk.checkpoint + disk.model);
   std::string text = line("run", printable(run.path)) +

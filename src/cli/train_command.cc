@@ -99,7 +99,8 @@ void announce(const Config& config, const RunDirectory& directory, const config:
 ExitCode train_run(const Config& config, const train::ModelInfo& info, RunDirectory& directory,
                    const config::RunText& text, const text::Batcher& batches,
                    model::GatedConvLm& network, const train::TrainState& state,
-                   text::FileStamps& stamps, const Deadline& deadline, train::ProgressBar& bar) {
+                   train::Trainer::Context context, text::FileStamps& stamps,
+                   const Deadline& deadline, train::ProgressBar& bar) {
   train::Trainer trainer(
       {.train = config.train,
        .optimizer = config.optimizer,
@@ -107,7 +108,7 @@ ExitCode train_run(const Config& config, const train::ModelInfo& info, RunDirect
        .model = network,
        .batches = batches,
        .batch_size = config.data.batch_size,
-       .tokens_per_sample = config.data.tokens_per_sample,
+       .positions_per_sample = config.data.positions_per_sample(),
        .valid = text.valid,
        .mode = config.data.mode,
        .permutation = text.permutation,
@@ -118,7 +119,7 @@ ExitCode train_run(const Config& config, const train::ModelInfo& info, RunDirect
        .stop_requested = [&] { return StopSignal::requested() || directory.stop_requested(); },
        .out_of_time = [&] { return deadline.passed(); },
        .validated = [&] { warn_of_changes(stamps); }},
-      state);
+      state, std::move(context));
   if (trainer.finished()) {
     spdlog::info(
         "this run is finished; a higher limit (--max-steps, train.early_stop_evals) would go on "
@@ -219,7 +220,7 @@ train::ModelInfo model_info(const Config& config, const config::RunText& text,
 void begin_directory(Start& start, bool overwrite, const model::GatedConvLm& network,
                      const train::DiskPlan& disk) {
   // Everything that can be refused is refused before an older run's files go.
-  network.state(start.config.data.batch_size, start.config.data.tokens_per_sample, true);
+  network.state(start.config.data.batch_size, start.config.data.positions_per_sample(), true);
   check_disk(start.path, disk.checkpoint + disk.model);
   StopSignal::install();
   start.directory = std::make_unique<RunDirectory>(RunDirectory::open_new(start.path, overwrite));
@@ -264,17 +265,23 @@ ExitCode run_train(const TrainArguments& arguments, Output& out) {
                     .resumed = start.checkpoint != nullptr},
                    out);
   }
-  const train::DiskPlan disk = train::plan_disk(network.parameters(), info, config.train.keep_last);
+  const train::DiskPlan disk = train::plan_disk(
+      network.parameters(), info, carried_bytes(config, network), config.train.keep_last);
   if (!start.checkpoint) begin_directory(start, arguments.overwrite, network, disk);
   write_file_atomically(start.directory->config_path(), info.config);
   log_to_file(start.directory->log_path());
   announce(config, *start.directory, text, network, disk);
   if (start.checkpoint) note_resume(state, start.checkpoint->info().precision, precision);
   if (start.init) spdlog::info("initial weights: {}", start.init->path());
+  train::Trainer::Context context;
+  if (start.checkpoint && batches->carries() && state.leaves_context()) {
+    context = start.checkpoint->context(config.data.batch_size, model::context_rows(config.model),
+                                        network.state(1, 1, false)->context_widths());
+  }
   start.checkpoint.reset();
   start.init.reset();
   const ExitCode end = train_run(config, info, *start.directory, text, *batches, network, state,
-                                 stamps, deadline, bar);
+                                 std::move(context), stamps, deadline, bar);
   if (end != ExitCode::kDone) return end;
   out.write(start.directory->best_path() + "\n");
   if (precision != kernels::Precision::kF32 && !deadline.passed()) {

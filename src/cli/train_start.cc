@@ -239,6 +239,12 @@ void check_continuity(const train::ModelFile& checkpoint, const Config& config,
   }
 }
 
+double carried_bytes(const Config& config, const model::GatedConvLm& network) {
+  return config.data.carry_context ? static_cast<double>(config.data.batch_size) *
+                                         network.state(1, 1, false)->context_bytes()
+                                   : 0;
+}
+
 void check_disk(const std::string& path, double bytes) {
   std::error_code error;
   fs::path existing = fs::absolute(path);

@@ -47,6 +47,9 @@ train::TrainState load_weights(const Start& start, model::GatedConvLm& network);
 void check_continuity(const train::ModelFile& checkpoint, const config::Config& config,
                       const config::RunText& text);
 
+// Bytes of the context in each checkpoint of a run that carries it.
+double carried_bytes(const config::Config& config, const model::GatedConvLm& network);
+
 // Whether the first files of a run fit on the disk, before those of an older run are given up.
 // Error kOutput.
 void check_disk(const std::string& path, double bytes);

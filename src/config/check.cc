@@ -71,6 +71,35 @@ void check_paths(const text::DataConfig& data) {
   }
 }
 
+// A line has no text in front of it, and a window in a stream has what is carried.
+void check_context(const text::DataConfig& data, const model::ModelConfig& model) {
+  if (data.mode == text::Mode::kLines && data.context_tokens > 0) {
+    throw Error(ExitCode::kUsage,
+                "data.context_tokens: lines stand for themselves (expected 0 when data.mode is "
+                "lines, found {})",
+                data.context_tokens);
+  }
+  if (data.mode == text::Mode::kLines && data.carry_context) {
+    throw Error(ExitCode::kUsage,
+                "data.carry_context: lines stand for themselves (expected false when data.mode is "
+                "lines, found true)");
+  }
+  if (data.carry_context && data.context_tokens > 0) {
+    throw Error(ExitCode::kUsage,
+                "data.context_tokens: windows that carry their context read it once (expected 0 "
+                "when data.carry_context is true, found {})",
+                data.context_tokens);
+  }
+  // What is carried then lies in the window before, and a checkpoint finds it there.
+  if (const Index rows = model::context_rows(model);
+      data.carry_context && data.tokens_per_sample < rows) {
+    throw Error(ExitCode::kUsage,
+                "data.tokens_per_sample: shorter than what a layer looks back, with "
+                "data.carry_context (expected at least {}, found {})",
+                rows, data.tokens_per_sample);
+  }
+}
+
 void check_schedule(const optim::ScheduleConfig& schedule, double peak) {
   if (schedule.min_lr > peak) {
     throw Error(ExitCode::kUsage,
@@ -116,6 +145,7 @@ void check_config(const Config& config) {
   check_size(config.model);
   model::check_output(config.model, std::nullopt);
   check_paths(config.data);
+  check_context(config.data, config.model);
   // A tokenizer from a file is asked itself once it is there (text::check_carries_bytes).
   if (!config.tokenizer.file) text::check_trainable(config.tokenizer, config.data.invalid_utf8);
 }

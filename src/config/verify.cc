@@ -72,6 +72,22 @@ void check_tensor(const SafetensorsReader& reader, const TensorInfo& tensor,
   check_finite(reader, tensor);
 }
 
+// What a run goes on from beside the network: only as much of its shape is known without memory.
+void check_context(const train::ModelFile& file, const Config& config) {
+  std::vector<Index> widths;
+  for (const TensorInfo& tensor : file.tensors().tensors()) {
+    if (!train::is_context_tensor(tensor.name)) continue;
+    widths.push_back(tensor.shape.empty() ? 0 : static_cast<Index>(tensor.shape.back()));
+  }
+  const bool expected =
+      file.is_checkpoint() && config.data.carry_context && file.state().leaves_context();
+  if (expected == widths.empty()) {
+    throw Error(ExitCode::kBadData, "{}: context to go on from (expected {}, found {} tensors)",
+                printable(file.path()), expected ? "some" : "none", widths.size());
+  }
+  file.context(config.data.batch_size, model::context_rows(config.model), widths);
+}
+
 void verify_model(const std::string& path) {
   const train::ModelFile file(path);
   const ModelParts parts = model_parts(file);
@@ -81,8 +97,10 @@ void verify_model(const std::string& path) {
                                    kernels::ArraySet{});  // names and shapes only
   const nn::ParameterStore& store = network.parameters();
   for (const TensorInfo& tensor : file.tensors().tensors()) {
-    if (!tensor.name.starts_with("sluice.")) check_tensor(file.tensors(), tensor, store);
+    if (tensor.name.starts_with("sluice.") || train::is_context_tensor(tensor.name)) continue;
+    check_tensor(file.tensors(), tensor, store);
   }
+  check_context(file, parts.config);
   const kernels::ArraySet arrays = kernels::training_arrays(
       optim::update_kind(parts.config.optimizer), parts.config.train.ema_decay > 0);
   for (const nn::Parameter& parameter : store.parameters()) {

@@ -59,6 +59,17 @@ nn::Table make_embedding(const ModelConfig& config, Index vocabulary, nn::Parame
                    has_bias ? &output : nullptr);
 }
 
+// Calls visit(begin, end) for each sequence: its last P rows among the numbers of all tokens.
+template <class Visit>
+void each_end(const kernels::RowMap& map, Index channels, const Visit& visit) {
+  assert(map.time >= map.context);
+  for (Index sequence = 1; sequence <= map.sequences; ++sequence) {
+    const Index end = sequence * map.time;
+    visit(static_cast<std::size_t>((end - map.context) * channels),
+          static_cast<std::size_t>(end * channels));
+  }
+}
+
 }  // namespace
 
 nn::SoftmaxShape softmax_shape(const ModelConfig& config, Index vocabulary) {
@@ -218,6 +229,56 @@ void GatedConvLm::State::carry_context(const State& from, std::span<const Index>
 void GatedConvLm::State::clear_context() {
   for (kernels::Activations* operand : workspace_.operands()) {
     workspace_.backend().clear_context(*operand);
+  }
+}
+
+std::vector<Index> GatedConvLm::State::context_widths() const {
+  std::vector<Index> widths;
+  for (const kernels::Activations* operand : workspace_.operands()) {
+    widths.push_back(operand->channels());
+  }
+  return widths;
+}
+
+double GatedConvLm::State::context_bytes() const {
+  double numbers = 0;
+  for (const Index width : context_widths()) {
+    numbers += static_cast<double>(map().sequences * map().context * width);
+  }
+  return numbers * sizeof(Real);
+}
+
+GatedConvLm::State::Context GatedConvLm::State::store_context() const {
+  Context context;
+  std::vector<Real> rows;
+  for (const kernels::Activations* operand : workspace_.operands()) {
+    rows.resize(static_cast<std::size_t>(map().tokens() * operand->channels()));
+    workspace_.backend().store(*operand, rows);
+    std::vector<Real>& last = context.emplace_back();
+    each_end(map(), operand->channels(), [&](std::size_t begin, std::size_t end) {
+      last.insert(last.end(), rows.data() + begin, rows.data() + end);
+    });
+  }
+  return context;
+}
+
+void GatedConvLm::State::load_context(const Context& context) {
+  const auto& operands = workspace_.operands();
+  for (std::size_t i = 0; i < std::max(context.size(), operands.size()); ++i) {
+    const Index channels = i < operands.size() ? operands[i]->channels() : 0;
+    const Index expected = map().sequences * map().context * channels;
+    const auto found = static_cast<Index>(i < context.size() ? context[i].size() : 0);
+    if (expected != found) {
+      throw Error(ExitCode::kInternal, "context {}: expected {} numbers, found {}", i, expected,
+                  found);
+    }
+    std::vector<Real> rows(static_cast<std::size_t>(map().tokens() * channels));
+    auto from = context[i].begin();
+    each_end(map(), channels, [&](std::size_t begin, std::size_t end) {
+      std::copy_n(from, end - begin, rows.data() + begin);
+      from += static_cast<std::ptrdiff_t>(end - begin);
+    });
+    workspace_.backend().load(*operands[i], rows);
   }
 }
 

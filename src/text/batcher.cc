@@ -6,6 +6,7 @@
 
 #include "sluice/base/error.h"
 #include "sluice/base/random.h"
+#include "sluice/text/contiguous_batcher.h"
 #include "sluice/text/lines_batcher.h"
 
 namespace sluice::text {
@@ -92,9 +93,13 @@ void Batcher::clear(Index sequences, Index time, Batch& batch) const {
   batch.inputs.assign(size, permutation_->to_model(end_of_line_));
   batch.targets.assign(size, -1);
   batch.scored = 0;
+  batch.continues = false;
 }
 
-void Batcher::fill(Index b, std::uint64_t begin, std::uint64_t end, Batch& batch) const {
+void Batcher::fill(Index b, std::uint64_t begin, std::uint64_t end, Batch& batch,
+                   std::uint64_t context) const {
+  const std::uint64_t unscored = std::min(begin, context);
+  begin -= unscored;
   const auto row = static_cast<std::size_t>(b * batch.time);
   const std::span targets(batch.targets.data() + row, static_cast<std::size_t>(end - begin));
   const std::span inputs(batch.inputs.data() + row, targets.size());
@@ -105,13 +110,16 @@ void Batcher::fill(Index b, std::uint64_t begin, std::uint64_t end, Batch& batch
     inputs[0] = permutation_->to_model(inputs[0]);
   }
   std::copy(targets.begin(), targets.end() - 1, inputs.begin() + 1);
-  batch.scored += static_cast<Index>(targets.size());
+  std::fill_n(targets.begin(), unscored, -1);
+  batch.scored += static_cast<Index>(targets.size() - unscored);
 }
 
 StreamBatcher::StreamBatcher(TokenFile text, const Permutation& permutation, int end_of_line,
-                             Index tokens_per_sample, Index batch_size, std::uint64_t seed)
+                             Index tokens_per_sample, Index batch_size, std::uint64_t seed,
+                             Index context_tokens)
     : Batcher(std::move(text), permutation, end_of_line, batch_size),
       time_(tokens_per_sample),
+      context_(context_tokens),
       seed_(seed) {
   if (tokens().size() < static_cast<std::uint64_t>(time_)) {
     throw Error(ExitCode::kBadData,
@@ -123,7 +131,7 @@ StreamBatcher::StreamBatcher(TokenFile text, const Permutation& permutation, int
 }
 
 void StreamBatcher::load(std::uint64_t first_sample, Batch& batch) const {
-  clear(batch_size(), time_, batch);
+  clear(batch_size(), context_ + time_, batch);
   const auto time = static_cast<std::uint64_t>(time_);
   Position position = locate(first_sample);
   Epoch epoch(seed_, position.epoch, tokens().size(), time);
@@ -134,7 +142,7 @@ void StreamBatcher::load(std::uint64_t first_sample, Batch& batch) const {
     }
     const auto [begin, end] =
         epoch.window(permuted_index(epoch.order_key, epoch.samples, position.sample));
-    fill(b, begin, end, batch);
+    fill(b, begin, end, batch, static_cast<std::uint64_t>(context_));
   }
 }
 
@@ -145,8 +153,13 @@ std::unique_ptr<Batcher> make_batcher(const DataConfig& data, TokenFile tokens,
     return std::make_unique<LinesBatcher>(std::move(tokens), permutation, end_of_line,
                                           data.tokens_per_sample, data.batch_size, context, seed);
   }
+  if (data.carry_context) {
+    return std::make_unique<ContiguousBatcher>(std::move(tokens), permutation, end_of_line,
+                                               data.tokens_per_sample, data.batch_size, seed);
+  }
   return std::make_unique<StreamBatcher>(std::move(tokens), permutation, end_of_line,
-                                         data.tokens_per_sample, data.batch_size, seed);
+                                         data.tokens_per_sample, data.batch_size, seed,
+                                         data.context_tokens);
 }
 
 }  // namespace sluice::text

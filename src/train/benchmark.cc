@@ -133,7 +133,7 @@ class Benchmark {
   }
 
   void train() {
-    const auto memory = model_.state(setup_.batch_size, setup_.tokens_per_sample, true);
+    const auto memory = model_.state(setup_.batch_size, positions_per_sample(), true);
     text::Batch batch;
     std::array<Samples, kPhases> phases;
     Samples whole;
@@ -153,6 +153,8 @@ class Benchmark {
     result_.times.steps = whole.count();
   }
 
+  Index positions_per_sample() const { return setup_.context_tokens + setup_.tokens_per_sample; }
+
   void step(text::Batch& batch, model::GatedConvLm::State& memory,
             std::array<double, kPhases>& spent) {
     nn::ParameterStore& store = model_.parameters();
@@ -160,7 +162,9 @@ class Benchmark {
     Stopwatch watch;
     const auto ended = [&](Phase phase) { spent[static_cast<std::size_t>(phase)] += watch.lap(); };
     for (Index micro = 0; micro < setup_.accumulate_steps; ++micro) {
-      text_.fill(batches_++, setup_.batch_size, setup_.tokens_per_sample, batch);
+      text_.fill(batches_++, setup_.batch_size, positions_per_sample(), batch,
+                 setup_.context_tokens);
+      batch.continues = setup_.carry_context && batches_ > 1;
       watch.lap();
       add_gradient(model_, batch, setup_.seed, static_cast<std::uint64_t>(updates_), memory, sum,
                    nullptr, ended);
@@ -302,7 +306,7 @@ double BenchmarkResult::eval_tokens_per_second() const {
 }
 double BenchmarkResult::generate_tokens_per_second() const { return 1 / times.token; }
 double BenchmarkResult::train_flops_per_second() const {
-  return 3 * work.flop_per_token * train_tokens_per_second();
+  return 3 * work.flop_per_token * static_cast<double>(work.step_positions) / times.step;
 }
 double BenchmarkResult::eval_flops_per_second() const {
   return work.flop_per_token * eval_tokens_per_second();
@@ -336,6 +340,8 @@ BenchmarkWork benchmark_work(const BenchmarkSetup& setup) {
   return {.parameters = summary.parameters(),
           .step_tokens = setup.batch_size * setup.tokens_per_sample * setup.accumulate_steps,
           .window_tokens = eval::kWindow,
+          .step_positions = setup.batch_size * (setup.context_tokens + setup.tokens_per_sample) *
+                            setup.accumulate_steps,
           .flop_per_token = 2 * summary.multiply_adds(shares),
           .weight_bytes = bytes_per_written_token(summary, setup.weights),
           .tail_bytes = std::move(tail_bytes)};

@@ -23,13 +23,24 @@ constexpr char kPermutation[] = "sluice.permutation";
 constexpr char kFormat[] = "1";
 constexpr char kPrecision[] = "sluice.precision";
 
-constexpr std::string_view kAveragePrefix = "ema.";
+constexpr std::string_view kAveragePrefix = "ema.", kContextPrefix = "context.";
 
 // What only training needs, by the prefix that its tensors have in a checkpoint.
 constexpr std::pair<Array, std::string_view> kTrainingArrays[] = {
     {Array::kState0, "optimizer.0."},
     {Array::kState1, "optimizer.1."},
     {Array::kAverage, kAveragePrefix}};
+
+using Context = model::GatedConvLm::State::Context;
+
+std::string context_name(std::size_t number) {
+  return std::string(kContextPrefix) + std::to_string(number);
+}
+
+std::vector<std::uint64_t> context_shape(Index sequences, Index rows, Index width) {
+  return {static_cast<std::uint64_t>(sequences), static_cast<std::uint64_t>(rows),
+          static_cast<std::uint64_t>(width)};
+}
 
 std::vector<std::uint64_t> extents(const Parameter& parameter) {
   return {parameter.shape.begin(), parameter.shape.end()};
@@ -41,8 +52,17 @@ std::size_t first_not_finite(std::span<const Real> values) {
   return static_cast<std::size_t>(found - values.begin());
 }
 
+void check_savable(std::span<const Real> values, const std::string& path,
+                   const TensorInfo& tensor) {
+  if (const std::size_t bad = first_not_finite(values); bad < values.size()) {
+    throw Error(ExitCode::kDiverged, "{}: not saved: tensor {}: element {} is not finite", path,
+                tensor.name, bad);
+  }
+}
+
 void save(const std::string& path, const ModelInfo& info, const TrainState& state,
-          const model::GatedConvLm& model, bool checkpoint) {
+          const model::GatedConvLm& model, bool checkpoint,
+          const model::GatedConvLm::State* carried) {
   const nn::ParameterStore& store = model.parameters();
   formats::SafetensorsWriter writer(path, {{"sluice.format", kFormat},
                                            {"sluice.kind", checkpoint ? "checkpoint" : "model"},
@@ -65,6 +85,14 @@ void save(const std::string& path, const ModelInfo& info, const TrainState& stat
       sources[name] = {&parameter, array};
     }
   }
+  const Context context = carried != nullptr ? carried->store_context() : Context{};
+  std::map<std::string, std::span<const Real>, std::less<>> contexts;
+  for (std::size_t i = 0; i < context.size(); ++i) {
+    writer.declare(context_name(i), Dtype::kF32,
+                   context_shape(carried->map().sequences, carried->map().context,
+                                 carried->context_widths()[i]));
+    contexts[context_name(i)] = context[i];
+  }
   writer.declare(kTokenizer, Dtype::kU8, {info.tokenizer.size()});
   writer.declare(kPermutation, Dtype::kI32, {info.permutation.size()});
   std::vector<Real> values;
@@ -73,14 +101,14 @@ void save(const std::string& path, const ModelInfo& info, const TrainState& stat
       write(std::as_bytes(std::span(info.tokenizer)));
     } else if (tensor.name == kPermutation) {
       write(std::as_bytes(std::span(info.permutation)));
+    } else if (const auto found = contexts.find(tensor.name); found != contexts.end()) {
+      check_savable(found->second, path, tensor);
+      write(std::as_bytes(found->second));
     } else {
       const auto& [parameter, array] = sources.find(tensor.name)->second;
       values.resize(static_cast<std::size_t>(parameter->elements()));
       store.read(*parameter, array, values);
-      if (const std::size_t bad = first_not_finite(values); bad < values.size()) {
-        throw Error(ExitCode::kDiverged, "{}: not saved: tensor {}: element {} is not finite", path,
-                    tensor.name, bad);
-      }
+      check_savable(values, path, tensor);
       write(std::as_bytes(std::span(values)));
     }
   });
@@ -137,7 +165,10 @@ const TensorInfo& require(const formats::SafetensorsReader& reader, const std::s
 
 }  // namespace
 
+bool is_context_tensor(std::string_view name) { return name.starts_with(kContextPrefix); }
+
 bool is_training_tensor(std::string_view name) {
+  if (is_context_tensor(name)) return true;
   return std::any_of(std::begin(kTrainingArrays), std::end(kTrainingArrays),
                      [&](const auto& entry) { return name.starts_with(entry.second); });
 }
@@ -152,12 +183,12 @@ std::vector<std::string> training_tensors(const std::string& parameter, kernels:
 
 void save_model(const std::string& path, const ModelInfo& info, const TrainState& state,
                 const model::GatedConvLm& model) {
-  save(path, info, state, model, false);
+  save(path, info, state, model, false, nullptr);
 }
 
 void save_checkpoint(const std::string& path, const ModelInfo& info, const TrainState& state,
-                     const model::GatedConvLm& model) {
-  save(path, info, state, model, true);
+                     const model::GatedConvLm& model, const model::GatedConvLm::State* carried) {
+  save(path, info, state, model, true, carried);
 }
 
 ModelFile::ModelFile(const std::string& path) : reader_(path) {
@@ -207,17 +238,30 @@ std::uint64_t ModelFile::hash() const {
   return hash.value();
 }
 
+void ModelFile::read_finite(const TensorInfo& tensor, std::vector<Real>& values) const {
+  values.resize(static_cast<std::size_t>(tensor.elements()));
+  reader_.read(tensor, 0, std::as_writable_bytes(std::span(values)));
+  if (const std::size_t bad = first_not_finite(values); bad < values.size()) {
+    throw Error(ExitCode::kBadData, "{}: tensor {}: element {} is not finite", path(), tensor.name,
+                bad);
+  }
+}
+
+Context ModelFile::context(Index sequences, Index rows, std::span<const Index> widths) const {
+  Context context(widths.size());
+  for (std::size_t i = 0; i < widths.size(); ++i) {
+    const auto shape = context_shape(sequences, rows, widths[i]);
+    read_finite(require(reader_, context_name(i), Dtype::kF32, &shape), context[i]);
+  }
+  return context;
+}
+
 void ModelFile::load(model::GatedConvLm& model, bool with_states) const {
   nn::ParameterStore& store = model.parameters();
   std::vector<Real> values;
   const auto copy = [&](Parameter& parameter, Array array, const std::string& name) {
     const std::vector<std::uint64_t> shape = extents(parameter);
-    const TensorInfo& tensor = require(reader_, name, Dtype::kF32, &shape);
-    values.resize(static_cast<std::size_t>(parameter.elements()));
-    reader_.read(tensor, 0, std::as_writable_bytes(std::span(values)));
-    if (const std::size_t bad = first_not_finite(values); bad < values.size()) {
-      throw Error(ExitCode::kBadData, "{}: tensor {}: element {} is not finite", path(), name, bad);
-    }
+    read_finite(require(reader_, name, Dtype::kF32, &shape), values);
     store.write(parameter, array, values);
   };
   const std::string of_values(!with_states && has_averages() ? kAveragePrefix : "");
@@ -234,7 +278,7 @@ void ModelFile::load(model::GatedConvLm& model, bool with_states) const {
   store.refresh();
   std::size_t found = 0;
   for (const TensorInfo& tensor : reader_.tensors()) {
-    found += with_states || !is_training_tensor(tensor.name);
+    found += !is_context_tensor(tensor.name) && (with_states || !is_training_tensor(tensor.name));
   }
   if (found != expected) {
     throw Error(ExitCode::kBadData, "{}: number of tensors (expected {}, found {})", path(),

@@ -120,13 +120,14 @@ LengthPlan plan_length(const TrainConfig& config, const TrainState& state,
   return {.steps = std::floor(left / hundred * 100), .seconds = left, .bounded_by_time = true};
 }
 
-DiskPlan plan_disk(const nn::ParameterStore& store, const ModelInfo& info, Index keep_last) {
+DiskPlan plan_disk(const nn::ParameterStore& store, const ModelInfo& info, double carried,
+                   Index keep_last) {
   const double parameters = real_bytes(store.elements());
   DiskPlan plan;
   plan.model = parameters + static_cast<double>(info.tokenizer.size()) +
                static_cast<double>(info.permutation.size() * sizeof(int));
   // All arrays but the gradient.
-  plan.checkpoint = plan.model + parameters * (store.arrays().size() - 2);
+  plan.checkpoint = plan.model + parameters * (store.arrays().size() - 2) + carried;
   // While the newest checkpoint is written, the oldest is still there.
   plan.most = (static_cast<double>(keep_last) + 1) * plan.checkpoint + plan.model;
   return plan;

@@ -8,7 +8,11 @@ namespace sluice::train {
 void add_gradient(model::GatedConvLm& model, const text::Batch& batch, std::uint64_t seed,
                   std::uint64_t step, model::GatedConvLm::State& memory, GradientSum& sum,
                   const model::GatedConvLm::BackwardObserver& observe, const PhaseObserver& ended) {
-  memory.reshape(batch.sequences, batch.time);
+  if (batch.continues) {
+    memory.carry_context(memory);
+  } else {
+    memory.reshape(batch.sequences, batch.time);
+  }
   memory.set_dropout(seed, step, sum.sequences);
   model.forward_hidden(batch.inputs, memory);
   if (ended) ended(Phase::kForward);

@@ -48,12 +48,13 @@ class AveragedWeights {
 
 }  // namespace
 
-Trainer::Trainer(const Run& run, const TrainState& state)
+Trainer::Trainer(const Run& run, const TrainState& state, Context context)
     : run_(run),
       state_(state),
       metrics_(run.directory.metrics_path(), state.step,
                state.baseline_due != 0 ? -1 : state.validated_step),
-      memory_(run.model.state(run.batch_size, run.tokens_per_sample, true)),
+      memory_(run.model.state(run.batch_size, run.positions_per_sample, true)),
+      context_(std::move(context)),
       started_(Clock::now()),
       seconds_before_(state.elapsed_seconds) {
   if (run.train.max_epochs) {
@@ -65,6 +66,7 @@ Trainer::Trainer(const Run& run, const TrainState& state)
 }
 
 Trainer::Outcome Trainer::run() {
+  if (carries()) memory_->load_context(std::exchange(context_, {}));
   // Finds a full disk now, not after hours.
   if (state_.step == 0) save(true);
   bool pending_validation = owes_validation();
@@ -105,7 +107,7 @@ double Trainer::estimate_seconds() {
   const double forward = time_forward(run_.model, run_.batches, batch_, *memory_);
   const double valid_batches =
       static_cast<double>(run_.valid.size()) /
-      (static_cast<double>(run_.batch_size * run_.tokens_per_sample) * run_.batches.mean_load());
+      (static_cast<double>(run_.batch_size * run_.positions_per_sample) * run_.batches.mean_load());
   return plan_length(run_.train, state_, last_sample_, samples_per_step(), forward, valid_batches)
       .seconds;
 }
@@ -116,6 +118,8 @@ bool Trainer::owes_validation() const {
   if (state_.step == 0) return state_.baseline_due != 0;
   return state_.validated_step < state_.step && due(run_.train.eval_every);
 }
+
+bool Trainer::carries() const { return run_.batches.carries() && state_.leaves_context(); }
 
 bool Trainer::must_stop() const {
   return run_.stop_requested() || (!begins_with_validation_ && run_.out_of_time());
@@ -132,6 +136,7 @@ void Trainer::step() {
   }
   for (Index micro = 0; micro < run_.train.accumulate_steps; ++micro) {
     run_.batches.load(state_.samples, batch_);
+    batch_.continues &= micro > 0 || state_.leaves_context();
     add_gradient(run_.model, batch_, static_cast<std::uint64_t>(run_.train.seed),
                  static_cast<std::uint64_t>(state_.step), *memory_, sum,
                  flow ? flow->observer() : nullptr);
@@ -270,7 +275,8 @@ void Trainer::save(bool must_succeed) {
       spdlog::warn("{}: cannot be written; tried again with each row",
                    run_.directory.metrics_path());
     }
-    save_checkpoint(run_.directory.checkpoint_path(state_.step), run_.info, state_, run_.model);
+    save_checkpoint(run_.directory.checkpoint_path(state_.step), run_.info, state_, run_.model,
+                    carries() ? memory_.get() : nullptr);
     if (state_.bad_in_a_row == 0) run_.directory.prune(run_.train.keep_last, state_.step);
   } catch (const Error& error) {
     if (must_succeed || error.code() != ExitCode::kOutput) throw;

@@ -53,11 +53,12 @@ std::vector<double> ZipfText::tail_shares(std::span<const Index> cutoffs) const 
   return shares;
 }
 
-void ZipfText::fill(std::uint64_t number, Index sequences, Index time, text::Batch& batch) const {
+void ZipfText::fill(std::uint64_t number, Index sequences, Index time, text::Batch& batch,
+                    Index context) const {
   const auto length = static_cast<std::uint64_t>(time);
   batch.sequences = sequences;
   batch.time = time;
-  batch.scored = sequences * time;
+  batch.scored = sequences * (time - context);
   batch.inputs.clear();
   batch.targets.clear();
   for (Index b = 0; b < sequences; ++b) {
@@ -68,6 +69,7 @@ void ZipfText::fill(std::uint64_t number, Index sequences, Index time, text::Bat
       batch.inputs.push_back(t == 0 ? word(begin) : batch.targets.back());
       batch.targets.push_back(word(begin + t + 1));
     }
+    std::fill_n(batch.targets.end() - time, context, -1);
   }
 }
 

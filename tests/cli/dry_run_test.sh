@@ -86,6 +86,10 @@ if [ "${SLUICE_ISA-}" != reference ]; then
   done
 fi
 memory lines default --train "$text" "${valid[@]}" --set data.mode=lines --set data.batch_size=48
+memory context default --train "$text" "${valid[@]}" --set data.batch_size=8 \
+  --set data.tokens_per_sample=32 --set data.context_tokens=96
+memory carried default --train "$text" "${valid[@]}" --set data.batch_size=48 \
+  --set data.tokens_per_sample=32 --set data.carry_context=true
 memory small tiny.json
 rm data
 

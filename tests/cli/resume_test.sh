@@ -177,6 +177,8 @@ variant adam optimizer.type=adam schedule.type=inverse_sqrt train.accumulate_ste
 variant adamw schedule.type=steps 'schedule.milestones=[0.3,0.6]' train.ema_decay=0.99 \
   train.accumulate_steps=1
 variant lines data.mode=lines data.tokens_per_sample=12 train.accumulate_steps=2
+variant context data.context_tokens=9 train.accumulate_steps=1
+variant carried data.carry_context=true optimizer.type=adam train.ema_decay=0.9
 variant constant optimizer.type=sgd optimizer.momentum=0 schedule.type=constant train.ema_decay=0.5
 variant early optimizer.lr=0.2 schedule.type=plateau schedule.patience=1 train.early_stop_evals=3
 grep -q 'no improvement in .* validations: lr' whole-nag/train.log || fail "nag: no plateau"

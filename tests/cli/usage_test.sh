@@ -118,6 +118,12 @@ refuses 66 'x\\xff' config check $'x\xff.json'
 refuses 2 'train\.max_steps.*found "1e3"|found 1e3' config check shakespeare-quick \
   --set train.max_steps=1e3
 refuses 2 'train: no limit' config check shakespeare-quick --set train.max_steps=null
+refuses 2 '^error: data\.context_tokens: .*expected 0 when data\.mode is lines, found 8' \
+  config check shakespeare-quick --set data.mode=lines --set data.context_tokens=8
+refuses 2 '^error: data\.carry_context: .*expected false' config check shakespeare-quick \
+  --set data.mode=lines --set data.carry_context=true
+refuses 2 '^error: data\.tokens_per_sample: .*found 2' config check shakespeare-quick \
+  --set data.carry_context=true --set data.tokens_per_sample=2
 
 # An instruction set that cannot be had is refused before anything is read; help does not mind.
 export SLUICE_ISA=avx9

@@ -43,6 +43,28 @@ TEST_CASE("check_config: a tokenizer that no text could make", "[config]") {
   CHECK_NOTHROW(check_config(config));
 }
 
+TEST_CASE("check_config: context is of streams, and read or carried", "[config]") {
+  Config config = with_limit();
+  config.data.context_tokens = 7;
+  CHECK_NOTHROW(check_config(config));
+  config.data.carry_context = true;
+  CHECK(refused(config).starts_with("data.context_tokens: windows that carry their context read"));
+  config.data.context_tokens = 0;
+  CHECK_NOTHROW(check_config(config));
+  config.model.blocks = {{.layers = {{.kernel = 5, .channels = 8, .dilation = 3}}}};
+  config.data.tokens_per_sample = 12;
+  CHECK_NOTHROW(check_config(config));
+  config.data.tokens_per_sample = 11;
+  CHECK(refused(config).starts_with("data.tokens_per_sample: shorter than what a layer looks"));
+  config.data.tokens_per_sample = 12;
+  config.data.mode = text::Mode::kLines;
+  CHECK(refused(config).starts_with("data.carry_context: lines stand for themselves (expected"));
+  config.data.carry_context = false;
+  CHECK_NOTHROW(check_config(config));
+  config.data.context_tokens = 7;
+  CHECK(refused(config).starts_with("data.context_tokens: lines stand for themselves (expected 0"));
+}
+
 TEST_CASE("check_config: betas are two", "[config]") {
   Config config = with_limit();
   config.optimizer.betas = {0.9};

@@ -124,6 +124,35 @@ TEST_CASE("verify_file: weights that do not fit the config, checksums or not", "
   }
 }
 
+TEST_CASE("verify_file: the context of a run that carries it, and no other", "[config]") {
+  Fixture it;
+  it.run.config.data.carry_context = true;
+  it.run.prepare();
+  const auto model = it.run.new_model();
+  const auto memory = model->state(2, 8, true);
+  train::TrainState state;
+  state.step = 3;
+  train::save_checkpoint(it.checkpoint, it.run.info, state, *model, memory.get());
+  CHECK(verify_file(it.checkpoint).kind == FileKind::kCheckpoint);
+  const auto erase = [](auto& tensors) {
+    std::erase_if(tensors, [](const auto& t) { return t.info.name.starts_with("context."); });
+  };
+  it.refuses(it.checkpoint, {"context to go on from (expected some, found 0 tensors)"}, erase);
+  it.refuses(it.checkpoint, {"context.0", "expected [2, 1, 4], found [1, 2, 4]"},
+             [&](auto& tensors) {
+               it.get(tensors, "context.0").info.shape = {1, 2, 4};
+             });
+  // A skipped step leaves none, nor does a run without.
+  state.bad_in_a_row = 1;
+  train::save_checkpoint(it.checkpoint, it.run.info, state, *model);
+  CHECK(verify_file(it.checkpoint).kind == FileKind::kCheckpoint);
+  state.bad_in_a_row = 0;
+  it.run.config.data.carry_context = false;
+  it.run.prepare();
+  train::save_checkpoint(it.checkpoint, it.run.info, state, *model, memory.get());
+  check_error(ExitCode::kBadData, {"expected none, found"}, [&] { verify_file(it.checkpoint); });
+}
+
 TEST_CASE("verify_file: ids and line starts of a token file that are out of range", "[config]") {
   Fixture it;
   const std::string tokens = it.run.folder / ("cache/" + it.run.folder.names("cache").at(0));

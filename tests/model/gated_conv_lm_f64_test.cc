@@ -18,6 +18,7 @@ struct Run {
   Index sequences = 2, time = 7;
   Index masked = 0;
   bool dropout = false;
+  bool carried = false;  // goes on from another window
 };
 
 // A model ready for a check: gains and biases off their initial values.
@@ -38,6 +39,13 @@ testing::GradientMismatch check(Subject& subject, const Run& run) {
   const testing::TokenBatch batch =
       testing::token_batch(run.sequences, run.time, kVocabulary, 5, run.masked);
   const auto state = model.state(run.sequences, run.time, true);
+  if (run.carried) {
+    const auto before = testing::token_batch(run.sequences, run.time, kVocabulary, 6);
+    state->set_dropout(8, 1, 3);
+    model.forward_hidden(before.inputs, *state);
+    state->carry_context(*state);
+    state->set_dropout(0, 0, 0);
+  }
   if (run.dropout) state->set_dropout(8, 2, 3);
   const auto loss = [&] { return model.forward(batch.inputs, batch.targets, *state).nats; };
   loss();
@@ -87,6 +95,10 @@ TEST_CASE("GatedConvLm: gradients of a model with everything agree with differen
     require_gradients(config, {.sequences = 3, .dropout = true});
   }
   SECTION("masked targets") { require_gradients(config, {.masked = 3}); }
+  SECTION("context that another window left, constant") {
+    config.dropout = {.embedding = 0.2, .layer = 0.3, .output = 0.4};
+    require_gradients(config, {.dropout = true, .carried = true});
+  }
   SECTION("no weight norm") {
     config.norm = Norm::kNone;
     require_gradients(config, {});

@@ -210,6 +210,50 @@ TEST_CASE("GatedConvLm: decoding gives the same bits with 1, 2 and 3 threads", "
   CHECK(one == decode(3));
 }
 
+TEST_CASE("GatedConvLm: a context that was stored is gone on from as the one it was", "[model]") {
+  ModelConfig config = testing::full_config();
+  config.dropout = testing::all_dropout(0.3);
+  Subject subject(config);
+  constexpr Index kSequences = 3, kTime = 9;
+  const auto whole = subject.model.state(kSequences, kTime, true);
+  const auto resumed = subject.model.state(kSequences, kTime, true);
+  const auto batch = [](std::uint64_t seed) {
+    return testing::token_batch(kSequences, kTime, kVocabulary, seed);
+  };
+  for (const std::uint64_t window : {1, 2}) {  // what the first left is in the second's context
+    whole->carry_context(*whole);
+    whole->set_dropout(1, window, 0);
+    forward(subject.model, batch(window), *whole);
+  }
+  const auto context = whole->store_context();
+  std::vector<Index> sizes;
+  for (const auto& rows : context) sizes.push_back(static_cast<Index>(rows.size()));
+  std::vector<Index> expected = whole->context_widths();
+  for (Index& width : expected) width *= kSequences * context_rows(config);
+  CHECK(sizes == expected);
+  double bytes = 0;
+  for (const Index size : sizes) bytes += 4 * static_cast<double>(size);
+  CHECK(whole->context_bytes() == bytes);
+  forward(subject.model, batch(3), *resumed);  // what it has is another's
+  resumed->load_context(context);
+  CHECK(resumed->store_context() == context);
+  std::vector<std::vector<double>> nats;
+  std::vector<std::vector<Real>> gradients;
+  for (GatedConvLm::State* state : {whole.get(), resumed.get()}) {
+    state->carry_context(*state);
+    state->set_dropout(1, 3, 0);
+    nats.push_back(forward(subject.model, batch(4), *state).nats);
+    subject.model.backward(batch(4).inputs, *state);
+    gradients.push_back(testing::read_all(subject.model.parameters(), Array::kGradient));
+    subject.model.parameters().discard_gradient();
+  }
+  CHECK(nats[0] == nats[1]);
+  CHECK(gradients[0] == gradients[1]);
+  const auto other = subject.model.state(kSequences - 1, kTime, true);
+  CHECK_THROWS_AS(other->load_context(context), Error);
+  CHECK_THROWS_AS(whole->load_context({}), Error);
+}
+
 TEST_CASE("GatedConvLm: log-probabilities sum to 1 and agree with the loss", "[model]") {
   Subject subject(testing::full_config());
   const testing::TokenBatch batch = testing::token_batch(2, 9, kVocabulary, 5);

@@ -68,14 +68,15 @@ struct TinyRun {
   using Stop = std::function<bool()>;
   train::Trainer trainer(
       model::GatedConvLm& model, train::RunDirectory& directory,
-      const train::TrainState& state = {}, Stop stop = [] { return false; }) {
+      const train::TrainState& state = {}, Stop stop = [] { return false; },
+      train::Trainer::Context context = {}) {
     return train::Trainer({.train = config.train,
                            .optimizer = config.optimizer,
                            .schedule = config.schedule,
                            .model = model,
                            .batches = *batches,
                            .batch_size = config.data.batch_size,
-                           .tokens_per_sample = config.data.tokens_per_sample,
+                           .positions_per_sample = config.data.positions_per_sample(),
                            .valid = text->valid,
                            .mode = config.data.mode,
                            .permutation = text->permutation,
@@ -84,7 +85,7 @@ struct TinyRun {
                            .directory = directory,
                            .bar = bar,
                            .stop_requested = std::move(stop)},
-                          state);
+                          state, std::move(context));
   }
 
   TempDir folder;

@@ -5,50 +5,13 @@
 #include <set>
 #include <vector>
 
-#include "sluice/text/tokenizer.h"
-#include "tests/text/text_files.h"
+#include "tests/text/distinct_corpus.h"
 
 using namespace sluice;
 using namespace sluice::text;
 using namespace sluice::text::testing;
 
 namespace {
-
-// A corpus whose tokens are all different, so that every target tells its place in the text: word
-// number i has tokenizer id i + 2, and one </s> (id 0) ends it.
-class DistinctCorpus {
- public:
-  explicit DistinctCorpus(int words) {
-    std::string text = "0001";
-    for (int i = 2; i <= words; ++i) text += fmt::format(" {:04}", i);
-    const auto file = folder_.write("text", text + "\n");
-    TokenizerConfig config;
-    config.type = TokenizerType::kWord;
-    const auto tokenizer = train_tokenizer({file}, {}, config, false);
-    tokens_ = std::make_unique<TokenFile>(
-        tokenize({file}, {}, *tokenizer, folder_.path("cache"), nullptr));
-    // Model ids unlike the tokenizer's: reversed.
-    std::vector<int> model_ids;
-    for (int id = tokenizer->size() - 1; id >= 0; --id) model_ids.push_back(id);
-    permutation_ = Permutation(model_ids);
-  }
-
-  StreamBatcher batcher(Index time, Index batch, std::uint64_t seed = 1) const {
-    return StreamBatcher(*tokens_, permutation_, 0, time, batch, seed);
-  }
-  std::uint64_t size() const { return tokens_->size(); }
-  // Where in the text a token stands; </s> is its last.
-  std::uint64_t place_of(int model_id) const {
-    const int id = permutation_.to_tokenizer(model_id);
-    return id == 0 ? size() - 1 : static_cast<std::uint64_t>(id - 2);
-  }
-  int end_of_line() const { return permutation_.to_model(0); }
-
- private:
-  ScratchFolder folder_;
-  std::unique_ptr<TokenFile> tokens_;
-  Permutation permutation_;
-};
 
 bool equal(const Batch& a, const Batch& b) {
   return a.sequences == b.sequences && a.time == b.time && a.inputs == b.inputs &&
@@ -143,6 +106,41 @@ TEST_CASE("StreamBatcher: a sample depends on its number alone", "[text]") {
   CHECK_FALSE(equal(first, other));
   corpus.batcher(4, 3, 2).load(100, other);
   CHECK_FALSE(equal(first, other));
+}
+
+TEST_CASE("StreamBatcher: context tokens stand in front of the same targets, as many as there are",
+          "[text]") {
+  const DistinctCorpus corpus(41);
+  const Index time = GENERATE(1, 5), context = GENERATE(1, 4, 60);
+  const StreamBatcher plain = corpus.batcher(time, 3),
+                      batcher = corpus.batcher(time, 3, 1, context);
+  CHECK(batcher.epoch_start(1) == plain.epoch_start(1));
+  for (std::uint64_t first = 0; first < 3 * batcher.epoch_start(1); first += 3) {
+    Batch batch, scored;
+    batcher.load(first, batch);
+    plain.load(first, scored);
+    REQUIRE(batch.time == context + time);
+    CHECK(batch.scored == scored.scored);
+    CHECK_FALSE(batch.continues);
+    for (std::ptrdiff_t b = 0; b < 3; ++b) {
+      const auto targets = batch.targets.begin() + b * batch.time;
+      const auto inputs = batch.inputs.begin() + b * batch.time;
+      const auto only = scored.targets.begin() + b * time;
+      // The first target of a window that has any text in front of it shows how much.
+      const auto begin = static_cast<Index>(corpus.place_of(*only));
+      const Index unscored = std::min(begin, context);
+      CHECK(std::all_of(targets, targets + unscored, [](int target) { return target == -1; }));
+      CHECK(std::equal(only, only + time, targets + unscored));
+      for (Index t = 0; t < unscored + time; ++t) {
+        const Index place = begin - unscored + t - 1;
+        if (t >= unscored && targets[t] == -1) break;
+        CHECK((place < 0 ? inputs[t] == corpus.end_of_line()
+                         : corpus.place_of(inputs[t]) == static_cast<std::uint64_t>(place)));
+      }
+      CHECK(std::all_of(targets + unscored + time, targets + batch.time,
+                        [](int target) { return target == -1; }));
+    }
+  }
 }
 
 TEST_CASE("StreamBatcher: positions and epoch starts agree", "[text]") {

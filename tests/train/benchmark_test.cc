@@ -43,14 +43,17 @@ TEST_CASE("Samples: the median of what was added", "[train]") {
 
 TEST_CASE("BenchmarkResult: rates are quotients of work and time", "[train]") {
   BenchmarkResult result;
-  result.work = {
-      .step_tokens = 200, .window_tokens = 1000, .flop_per_token = 7, .weight_bytes = 4000};
+  result.work = {.step_tokens = 200,
+                 .window_tokens = 1000,
+                 .step_positions = 300,
+                 .flop_per_token = 7,
+                 .weight_bytes = 4000};
   result.times.step = 0.5;
   result.times.window = 0.25;
   result.times.token = 0.01;
   result.times.token_read_rate = 300000;
   CHECK(result.train_tokens_per_second() == 400);
-  CHECK(result.train_flops_per_second() == 3 * 7 * 400);
+  CHECK(result.train_flops_per_second() == 3 * 7 * 600);
   CHECK(result.eval_tokens_per_second() == 4000);
   CHECK(result.eval_flops_per_second() == 7 * 4000);
   CHECK(result.generate_tokens_per_second() == Approx(100));
@@ -60,6 +63,12 @@ TEST_CASE("BenchmarkResult: rates are quotients of work and time", "[train]") {
 TEST_CASE("benchmark_work: counted by hand, tails by the share of their words", "[train]") {
   const BenchmarkWork work = benchmark_work(tiny_setup());
   CHECK(work.step_tokens == 10);
+  CHECK(work.step_positions == 10);
+  BenchmarkSetup reading = tiny_setup();
+  reading.context_tokens = 3;
+  reading.accumulate_steps = 2;
+  CHECK(benchmark_work(reading).step_tokens == 20);
+  CHECK(benchmark_work(reading).step_positions == 32);
   double total = 0;
   std::vector<double> mass;
   for (int w = 0; w < 50; ++w) total += mass.emplace_back(1 / (w + 10.0));

@@ -235,6 +235,42 @@ TEST_CASE("Checkpoint: a flipped byte anywhere is found", "[train]") {
   CHECK(undetected == 0);
 }
 
+TEST_CASE("Checkpoint: context comes back bit for bit, or is refused", "[train]") {
+  Trained trained(optim::OptimizerType::kNag);
+  const model::GatedConvLm& model = *trained.model;
+  const auto memory = model.state(2, 8, true);
+  const auto batch = testing::token_batch(2, 8, model.vocabulary(), 5);
+  model.forward_hidden(batch.inputs, *memory);
+  save_checkpoint(trained.path, trained.run.info, some_state(), model, memory.get());
+  const Index rows = model::context_rows(trained.run.config.model);
+  const std::vector<Index> widths = memory->context_widths();
+  CHECK(ModelFile(trained.path).context(2, rows, widths) == memory->store_context());
+  CHECK(is_context_tensor("context.0"));
+  CHECK(is_training_tensor("context.0"));
+  CHECK_FALSE(is_context_tensor("ema.context.0"));
+  // The weights beside it are those of a file without.
+  const auto other = trained.run.new_model(9);
+  for (const bool states : {true, false}) {
+    ModelFile(trained.path).load(*other, states);
+    CHECK(read_all(other->parameters(), Array::kValue) ==
+          read_all(model.parameters(), Array::kValue));
+  }
+  const auto refuses = [&](const std::vector<std::string>& words, Index sequences,
+                           const std::function<void(Parts&)>& change) {
+    Parts parts(trained.path);
+    change(parts);
+    const std::string path = trained.run.folder / "changed.safetensors";
+    parts.write(path);
+    check_error(ExitCode::kBadData, words,
+                [&] { ModelFile(path).context(sequences, rows, widths); });
+  };
+  refuses({"context.0", "wrong shape", "expected [3, 1, 4], found [2, 1, 4]"}, 3, [](Parts&) {});
+  refuses({"context.1"}, 2, [](Parts& parts) { parts.tensors.erase("context.1"); });
+  refuses({"context.0", "element 0 is not finite"}, 2, [](Parts& parts) {
+    std::memset(parts.tensors["context.0"].bytes.data(), 0xff, sizeof(Real));
+  });
+}
+
 TEST_CASE("Checkpoint: what is not finite is not saved, and the older file stays", "[train]") {
   Trained trained(optim::OptimizerType::kNag);
   save_checkpoint(trained.path, trained.run.info, some_state(), *trained.model);

@@ -182,9 +182,9 @@ TEST_CASE("plan_disk: checkpoints with all but the gradients, one of them too ma
   ModelInfo info;
   info.tokenizer.assign(100, 'x');
   info.permutation.resize(25);
-  const DiskPlan plan = plan_disk(bench.model.parameters(), info, 2);
+  const DiskPlan plan = plan_disk(bench.model.parameters(), info, 1000, 2);
   CHECK(plan.model == one + 200);
-  CHECK(plan.checkpoint == 4 * one + 200);  // values, two states, averages
+  CHECK(plan.checkpoint == 4 * one + 200 + 1000);  // values, two states, averages; context
   CHECK(plan.most == 3 * plan.checkpoint + plan.model);
 }
 

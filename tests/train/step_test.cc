@@ -83,6 +83,36 @@ TEST_CASE("add_gradient: tells of each phase once, and nothing changes by that",
   CHECK(gradient(watched) == gradient(bench));
 }
 
+TEST_CASE("add_gradient: a batch that continues another reads what it left, others nothing",
+          "[train]") {
+  ModelBench bench(config_with_dropout(), kWords), plain(config_with_dropout(), kWords);
+  const auto memory = bench.model.state(kSequences, kTime, true);
+  const auto plain_memory = plain.model.state(kSequences, kTime, true);
+  std::vector<double> with, alone;
+  for (std::uint64_t number = 0; number < 4; ++number) {
+    text::Batch words = batch(number);
+    words.continues = number != 0 && number != 3;
+    GradientSum sum;
+    add_gradient(bench.model, words, kSeed, number, *memory, sum);
+    if (words.continues) {
+      plain_memory->carry_context(*plain_memory);
+    } else {
+      plain_memory->clear_context();
+    }
+    plain_memory->set_dropout(kSeed, number, 0);
+    const double nats = plain.model.forward(words.inputs, words.targets, *plain_memory).nats;
+    CHECK(sum.nats == nats);
+    plain.model.backward(words.inputs, *plain_memory);
+    CHECK(gradient(bench) == gradient(plain));
+    plain_memory->clear_context();
+    const bool differs =
+        plain.model.forward(words.inputs, words.targets, *plain_memory).nats != nats;
+    CHECK(differs == words.continues);
+    // That pass is none of the stream's.
+    plain_memory->load_context(memory->store_context());
+  }
+}
+
 TEST_CASE("gradient_norm: of all parameters, per target", "[train]") {
   ModelBench bench(config_with_dropout(), kWords);
   const auto memory = bench.model.state(kSequences, kTime, true);

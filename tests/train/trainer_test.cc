@@ -4,9 +4,11 @@
 #include <cerrno>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <sstream>
 #include <thread>
 
+#include "sluice/train/step.h"
 #include "tests/support/error_check.h"
 #include "tests/support/tiny_model.h"
 #include "tests/support/tiny_run.h"
@@ -92,9 +94,18 @@ TEST_CASE("Trainer: the logged loss is the mean over the interval's targets", "[
   CHECK(row["loss"].get<double>() == Approx(nats / static_cast<double>(targets)).epsilon(1e-6));
 }
 
+// What a resumed run goes on from.
+Trainer::Context context_of(const ModelFile& checkpoint, const TinyRun& run,
+                            const model::GatedConvLm& model) {
+  if (!run.config.data.carry_context || !checkpoint.state().leaves_context()) return {};
+  return checkpoint.context(run.config.data.batch_size, model::context_rows(run.config.model),
+                            model.state(1, 1, false)->context_widths());
+}
+
 TEST_CASE("Trainer: a stop anywhere, and the run goes on with the same bits", "[train]") {
-  const bool averaged_on_a_plateau = GENERATE(false, true);
+  const bool averaged_on_a_plateau = GENERATE(false, true), carries = GENERATE(false, true);
   const auto change = [&](TinyRun& run) {
+    run.config.data.carry_context = carries;
     run.config.train.accumulate_steps = 2;
     run.config.train.log_every = 3;
     run.config.model.dropout = {.embedding = 0.2, .layer = 0.2, .output = 0.2};
@@ -118,7 +129,10 @@ TEST_CASE("Trainer: a stop anywhere, and the run goes on with the same bits", "[
     CHECK(checkpoint.state().step == first.state().step);
     const auto resumed = it.run.new_model(99);
     checkpoint.load(*resumed, true);
-    Trainer second = it.run.trainer(*resumed, it.directory, checkpoint.state());
+    Trainer second = it.run.trainer(
+        *resumed, it.directory, checkpoint.state(), [] { return false; },
+        context_of(checkpoint, it.run, *resumed));
+    second.estimate_seconds();  // takes the memory
     CHECK(second.run() == Outcome::kFinished);
     for (const Array array : {Array::kValue, Array::kState0, Array::kAverage}) {
       if (!resumed->parameters().arrays().has(array)) continue;
@@ -132,6 +146,104 @@ TEST_CASE("Trainer: a stop anywhere, and the run goes on with the same bits", "[
   CHECK(stops == 15);
 }
 
+// Nats of all training targets, each with everything in front of it.
+std::vector<double> exact_nats(const TinyRun& run, const model::GatedConvLm& model) {
+  const auto size = static_cast<Index>(run.text->train.size());
+  std::vector<int> inputs(static_cast<std::size_t>(size)), targets(inputs.size());
+  run.text->train.read(0, targets);
+  for (int& id : targets) id = run.text->permutation.to_model(id);
+  inputs[0] = run.text->permutation.to_model(run.text->tokenizer->end_of_line());
+  std::copy(targets.begin(), targets.end() - 1, inputs.begin() + 1);
+  const auto state = model.state(1, size, false);
+  model.forward(inputs, targets, *state);
+  const auto nats = model.nats(*state);
+  return {nats.begin(), nats.end()};
+}
+
+void without_dropout(TinyRun& run) {
+  run.config.model.dropout = {.embedding = 0, .layer = 0, .output = 0};
+  run.config.model.blocks[0].layers[0].dilation = 2;
+}
+
+TEST_CASE("Trainer: with context enough, windows are scored as the whole stream is", "[train]") {
+  Fixture it([](TinyRun& run) {
+    without_dropout(run);
+    run.config.data.context_tokens = model::receptive_field(run.config.model) - 1;
+  });
+  const bool enough = GENERATE(true, false);
+  if (!enough) {
+    --it.run.config.data.context_tokens;
+    it.run.prepare();
+  }
+  const text::DataConfig& data = it.run.config.data;
+  const std::vector<double> exact = exact_nats(it.run, *it.model);
+  eval::Totals totals;
+  REQUIRE(eval::evaluate(
+      *it.model, it.run.text->permutation, it.run.text->tokenizer->end_of_line(),
+      text::Mode::kStream, it.run.text->train, [](std::uint64_t, std::uint64_t) { return true; },
+      totals));
+  CHECK(totals.nats == Approx(std::accumulate(exact.begin(), exact.end(), 0.0)).epsilon(1e-6));
+  const auto memory = it.model->state(data.batch_size, data.positions_per_sample(), true);
+  std::vector<double> found;
+  text::Batch batch;
+  // An even number of epochs is a whole number of batches.
+  for (std::uint64_t n = 0; n < it.run.batches->epoch_start(2); n += 2) {
+    it.run.batches->load(n, batch);
+    memory->reshape(batch.sequences, batch.time);
+    it.model->forward(batch.inputs, batch.targets, *memory);
+    for (std::size_t i = 0; i < batch.targets.size(); ++i) {
+      if (batch.targets[i] >= 0) found.push_back(it.model->nats(*memory)[i]);
+    }
+  }
+  // In whatever order: each of the text's is there twice.
+  std::vector<double> expected = exact;
+  expected.insert(expected.end(), exact.begin(), exact.end());
+  std::sort(found.begin(), found.end());
+  std::sort(expected.begin(), expected.end());
+  REQUIRE(found.size() == expected.size());
+  double worst = 0;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    worst = std::max(worst, std::abs(found[i] - expected[i]) / expected[i]);
+  }
+  CHECK((worst <= 1e-6) == enough);
+}
+
+TEST_CASE("Trainer: windows that carry their context are scored as one stream", "[train]") {
+  Fixture it([](TinyRun& run) {
+    without_dropout(run);
+    run.config.data.carry_context = true;
+  });
+  const text::DataConfig& data = it.run.config.data;
+  const auto field = static_cast<std::size_t>(model::receptive_field(it.run.config.model));
+  const std::vector<double> exact = exact_nats(it.run, *it.model);
+  const auto memory = it.model->state(data.batch_size, data.tokens_per_sample, true);
+  // Nats of each stream, by position from its begin; what was read there says where that is.
+  std::vector<std::vector<double>> streams(2);
+  std::vector<std::vector<int>> targets(2);
+  text::Batch batch;
+  for (std::uint64_t n = 0; n < it.run.batches->epoch_start(1); n += 2) {
+    it.run.batches->load(n, batch);
+    GradientSum sum;
+    add_gradient(*it.model, batch, 1, n, *memory, sum);
+    for (std::size_t i = 0; i < batch.targets.size(); ++i) {
+      streams[i / 8].push_back(it.model->nats(*memory)[i]);
+      targets[i / 8].push_back(batch.targets[i]);
+    }
+  }
+  std::vector<int> text(exact.size());
+  it.run.text->train.read(0, text);
+  for (int& id : text) id = it.run.text->permutation.to_model(id);
+  for (std::size_t b = 0; b < 2; ++b) {
+    REQUIRE(streams[b].size() > 2 * field);
+    const auto begin = std::search(text.begin(), text.end(), targets[b].begin(), targets[b].end());
+    REQUIRE(begin != text.end());
+    const double* whole = exact.data() + (begin - text.begin());
+    for (std::size_t t = field - 1; t < streams[b].size(); ++t) {
+      CHECK(streams[b][t] == Approx(whole[t]).epsilon(1e-6));
+    }
+  }
+}
+
 // As TinyRun::trainer(), for what the clock of --stop-after asks.
 Trainer timed_trainer(Fixture& it, const TrainState& state, TinyRun::Stop out_of_time) {
   return Trainer({.train = it.run.config.train,
@@ -140,7 +252,7 @@ Trainer timed_trainer(Fixture& it, const TrainState& state, TinyRun::Stop out_of
                   .model = *it.model,
                   .batches = *it.run.batches,
                   .batch_size = it.run.config.data.batch_size,
-                  .tokens_per_sample = it.run.config.data.tokens_per_sample,
+                  .positions_per_sample = it.run.config.data.positions_per_sample(),
                   .valid = it.run.text->valid,
                   .mode = it.run.config.data.mode,
                   .permutation = it.run.text->permutation,
@@ -254,7 +366,10 @@ void poison(TinyRun& run, model::GatedConvLm& model, char character) {
 }
 
 TEST_CASE("Trainer: a step that is not finite is skipped and counted, the run goes on", "[train]") {
-  Fixture it([](TinyRun& run) {
+  const bool carries = GENERATE(false, true);
+  Fixture it([&](TinyRun& run) {
+    run.config.data.carry_context = carries;
+    run.config.model.blocks[0].layers[0].dilation = 7;  // what a window leaves is most of it
     run.train_text.append(200, 'a').append("Z").append(200, 'b').append("\n");
     run.config.train.max_steps = 60;
     run.config.train.max_bad_steps = 60;
@@ -266,6 +381,15 @@ TEST_CASE("Trainer: a step that is not finite is skipped and counted, the run go
   const TrainState& end = trainer.state();
   CHECK(end.bad_steps > 0);
   CHECK(end.bad_steps < 20);
+  // Those that read it, and none that goes on from them.
+  std::int64_t reading = 0;
+  text::Batch batch;
+  for (std::uint64_t n = 0; n < end.samples; n += 2) {
+    it.run.batches->load(n, batch);
+    const auto id = static_cast<int>(it.run.row_of('Z'));
+    reading += std::count(batch.inputs.begin(), batch.inputs.end(), id) > 0;
+  }
+  CHECK(end.bad_steps == reading);
   CHECK(end.updates + end.bad_steps == end.step);
   CHECK(end.samples == 120);
   for (const Real value : read_all(it.model->parameters(), Array::kValue)) {

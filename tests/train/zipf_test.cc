@@ -81,5 +81,17 @@ TEST_CASE("ZipfText: inputs of a batch are its targets one word later", "[train]
   CHECK(next.targets != batch.targets);
 }
 
+TEST_CASE("ZipfText: context is read, not scored", "[train]") {
+  const ZipfText text(1000, 1);
+  text::Batch plain, batch;
+  text.fill(3, 2, 5, plain);
+  text.fill(3, 2, 5, batch, 2);
+  CHECK(batch.inputs == plain.inputs);
+  CHECK(batch.scored == 6);
+  for (std::size_t i = 0; i < 10; ++i) {
+    CHECK(batch.targets[i] == (i % 5 < 2 ? -1 : plain.targets[i]));
+  }
+}
+
 }  // namespace
 }  // namespace sluice::train

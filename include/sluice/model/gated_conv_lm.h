@@ -64,6 +64,15 @@ class GatedConvLm {
     // sequence sources[i] of another state, or stays as it is where that is -1.
     void carry_context(const State& from, std::span<const Index> sources = {});
     void clear_context();
+    // What carry_context() takes from this state after a window of T >= P, in logical order: the
+    // last P rows of every operand, [B * P, channels]; and back, for a file. Error kInternal when
+    // it is not of this shape.
+    using Context = std::vector<std::vector<Real>>;
+    Context store_context() const;
+    void load_context(const Context& context);
+    // Channels of each of these, and bytes of all.
+    std::vector<Index> context_widths() const;
+    double context_bytes() const;
     const kernels::RowMap& map() const { return workspace_.map(); }
     // Bytes of the activations and their gradients, and of what the softmax kept in the largest
     // forward so far.

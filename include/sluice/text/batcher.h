@@ -16,6 +16,8 @@ struct Batch {
   Index sequences = 0, time = 0;
   std::vector<int> inputs, targets;  // [B*T]
   Index scored = 0;                  // targets that are not -1
+  // Whether each sequence goes on where that of the batch before ends.
+  bool continues = false;
 };
 
 // What the batches of a run are: a function of the text, the seed and a number. Samples are
@@ -30,6 +32,8 @@ class Batcher {
   // over an epoch as a part of it.
   virtual void load_largest(Batch& batch) const = 0;
   double mean_load() const { return mean_load_; }
+  // Whether there are batches that continue others; all have the same shape then.
+  virtual bool carries() const { return false; }
 
   // Where sample n falls.
   struct Position {
@@ -52,7 +56,9 @@ class Batcher {
   // Lays out sequences of nothing but padding, inputs </s>.
   void clear(Index sequences, Index time, Batch& batch) const;
   // Sequence b: targets [begin, end) of the text, inputs those one before, </s> before the first.
-  void fill(Index b, std::uint64_t begin, std::uint64_t end, Batch& batch) const;
+  // In front of them come up to `context` tokens that are there to be read, not scored.
+  void fill(Index b, std::uint64_t begin, std::uint64_t end, Batch& batch,
+            std::uint64_t context = 0) const;
 
  private:
   TokenFile tokens_;
@@ -69,23 +75,29 @@ class Batcher {
 // windows of an epoch come in a seeded permutation; epochs are concatenated, so that no batch is
 // short; offsets are drawn such that all epochs have equally many windows, and what sample n is
 // depends on n alone.
+//
+// With context tokens, C, the inputs of a window begin C tokens earlier, or at the start of the
+// text, and the targets there are -1: a window is then up to C + T positions long, its targets are
+// as before. C of the network's receptive field less one, and every target is scored as in one
+// whole stream.
 class StreamBatcher : public Batcher {
  public:
   // Error kBadData as Batcher, and when the corpus is shorter than one window (naming tokens found
   // and needed).
   StreamBatcher(TokenFile tokens, const Permutation& permutation, int end_of_line,
-                Index tokens_per_sample, Index batch_size, std::uint64_t seed);
+                Index tokens_per_sample, Index batch_size, std::uint64_t seed,
+                Index context_tokens = 0);
   void load(std::uint64_t first_sample, Batch& batch) const override;
   void load_largest(Batch& batch) const override { load(0, batch); }
 
  private:
-  Index time_;
+  Index time_, context_;
   std::uint64_t seed_;
 };
 
-// By mode: StreamBatcher or LinesBatcher (text/lines_batcher.h), whose batches all fit into the
-// memory of batch_size sequences of tokens_per_sample, each with `context` rows in front. Errors as
-// theirs.
+// By mode: StreamBatcher, ContiguousBatcher (text/contiguous_batcher.h) where context is carried,
+// or LinesBatcher (text/lines_batcher.h), whose batches all fit into the memory of batch_size
+// sequences of positions_per_sample(), each with `context` rows in front. Errors as theirs.
 std::unique_ptr<Batcher> make_batcher(const DataConfig& data, TokenFile tokens,
                                       const Permutation& permutation, int end_of_line,
                                       Index context, std::uint64_t seed);

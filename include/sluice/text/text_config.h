@@ -54,6 +54,8 @@ struct DataConfig {
   Mode mode = Mode::kStream;
   Index tokens_per_sample = 256;
   Index batch_size = 32;  // sequences per micro-batch, over all ranks
+  Index context_tokens = 0;
+  bool carry_context = false;
   bool unk_in_text = false;
   InvalidUtf8 invalid_utf8 = InvalidUtf8::kError;
   std::optional<std::string> cache_dir;
@@ -71,6 +73,11 @@ struct DataConfig {
           "T: targets in a window; lines: longer ones come in pieces of T");
     visit("batch_size", self.batch_size, Range{.min = 1, .max = 1 << 20},
           "B: sequences in a micro-batch; lines: as many as take the memory of B of T tokens");
+    visit("context_tokens", self.context_tokens, Range{.min = 0, .max = 1 << 20},
+          "stream: tokens in front of a window's T that are read but not scored");
+    visit("carry_context", self.carry_context, Range{},
+          "stream: B streams side by side, each window going on from the hidden layers' context of "
+          "the one before, without gradient");
     visit("unk_in_text", self.unk_in_text, Range{},
           "word tokenizer: a literal <unk> in the text is the unknown word");
     visit("invalid_utf8", self.invalid_utf8, Range{},
@@ -78,6 +85,8 @@ struct DataConfig {
     visit("cache_dir", self.cache_dir, Range{},
           "where token files are kept; null: the user's cache directory");
   }
+  // Positions that a sample takes in memory, at most.
+  Index positions_per_sample() const { return context_tokens + tokens_per_sample; }
   bool operator==(const DataConfig&) const = default;
 };
 

@@ -33,6 +33,8 @@ struct BenchmarkSetup {
   optim::OptimizerConfig optimizer = {};
   Index vocabulary = 0;
   Index batch_size = 0, tokens_per_sample = 0, accumulate_steps = 1;
+  Index context_tokens = 0;
+  bool carry_context = false;
   double ema_decay = 0;
   std::uint64_t seed = 1;
   kernels::WeightFormat weights = kernels::WeightFormat::kFloat32;  // that words are written with
@@ -65,7 +67,8 @@ struct BenchmarkLimits {
 // What a network does, by its size.
 struct BenchmarkWork {
   Index parameters = 0;
-  Index step_tokens = 0, window_tokens = 0;
+  Index step_tokens = 0, window_tokens = 0;  // targets
+  Index step_positions = 0;                  // with the context tokens in front
   // Forward per token, two for each multiply-add of a product, tails of the softmax by the share of
   // targets in them; training is three times that, backward being two more products for each.
   double flop_per_token = 0;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,16 +31,20 @@ struct ModelInfo {
 // "sluice.kind" "model" or "checkpoint", "sluice.version", "sluice.config", "sluice.state",
 // "sluice.data_hash", "sluice.valid_hash", "sluice.tokenizer_hash", "sluice.precision" (not in the
 // first files of format 1, which are of f32). A checkpoint adds the
-// optimiser's states as "optimizer.0.NAME" and "optimizer.1.NAME" and moving averages as
-// "ema.NAME". Written atomically. Errors:
+// optimiser's states as "optimizer.0.NAME" and "optimizer.1.NAME", moving averages as "ema.NAME",
+// and with `carried`, the memory of a run whose batches go on from it, its context as "context.0",
+// "context.1" and so on, [B, P, channels] each. Written atomically. Errors:
 // kOutput; kDiverged when a number is not finite, since nothing could be made of such a file.
 void save_model(const std::string& path, const ModelInfo& info, const TrainState& state,
                 const model::GatedConvLm& model);
 void save_checkpoint(const std::string& path, const ModelInfo& info, const TrainState& state,
-                     const model::GatedConvLm& model);
+                     const model::GatedConvLm& model,
+                     const model::GatedConvLm::State* carried = nullptr);
 
-// Whether a tensor of a checkpoint serves training only, by its name.
+// Whether a tensor of a checkpoint serves training only, by its name; and of these whether it is
+// context, no part of the network.
 bool is_training_tensor(std::string_view name);
+bool is_context_tensor(std::string_view name);
 // The tensors that a checkpoint has for a parameter beside its values when training uses `arrays`.
 std::vector<std::string> training_tensors(const std::string& parameter, kernels::ArraySet arrays);
 
@@ -63,9 +68,14 @@ class ModelFile {
   // evaluates as what its run validated. Error kBadData when a tensor is missing, left over, of
   // another shape or type, or not finite.
   void load(model::GatedConvLm& model, bool with_states) const;
+  // For the memory of a run that goes on from it: of so many sequences, of so many rows of these
+  // widths. Error kBadData when it has none, another one, or one that is not finite.
+  model::GatedConvLm::State::Context context(Index sequences, Index rows,
+                                             std::span<const Index> widths) const;
 
  private:
   bool has_averages() const;
+  void read_finite(const formats::TensorInfo& tensor, std::vector<Real>& values) const;
 
   formats::SafetensorsReader reader_;
   ModelInfo info_;

@@ -49,11 +49,13 @@ LengthPlan plan_length(const TrainConfig& config, const TrainState& state,
                        std::uint64_t last_sample, Index samples_per_step, double forward,
                        double valid_batches);
 
-// Bytes of a run's files; headers, log and metrics are small beside them.
+// Bytes of a run's files; headers, log and metrics are small beside them. `carried`: of the context
+// in a checkpoint.
 struct DiskPlan {
   double checkpoint = 0, model = 0;  // of one
   double most = 0;
 };
-DiskPlan plan_disk(const nn::ParameterStore& store, const ModelInfo& info, Index keep_last);
+DiskPlan plan_disk(const nn::ParameterStore& store, const ModelInfo& info, double carried,
+                   Index keep_last);
 
 }  // namespace sluice::train

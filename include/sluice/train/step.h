@@ -32,7 +32,9 @@ struct GradientSum {
   std::uint64_t sequences = 0;  // so far in this step: dropout differs by them
 };
 
-// Adds a micro-batch: forward and backward, with the dropout of (seed, step).
+// Adds a micro-batch: forward and backward, with the dropout of (seed, step). A batch that
+// continues another reads what that one left in `memory` as context, through which no gradient goes
+// back; the others begin with none.
 void add_gradient(model::GatedConvLm& model, const text::Batch& batch, std::uint64_t seed,
                   std::uint64_t step, model::GatedConvLm::State& memory, GradientSum& sum,
                   const model::GatedConvLm::BackwardObserver& observe = nullptr,

@@ -28,6 +28,10 @@ struct TrainState {
   std::int64_t interval_targets = 0;
   double last_lr = 0, last_grad_norm = 0;
 
+  // Whether what the last step left in memory can be gone on from: not before the first one, and
+  // after a skipped one it may be no numbers.
+  bool leaves_context() const { return step > 0 && bad_in_a_row == 0; }
+
   std::string to_json() const;
   // Error kBadData naming `source` when a field is missing, negative or of another type. Fields
   // that the first files of format 1 did not have may be missing: they keep their defaults.

@@ -23,7 +23,7 @@ struct Run {
   const optim::ScheduleConfig& schedule;
   model::GatedConvLm& model;
   const text::Batcher& batches;
-  Index batch_size, tokens_per_sample;
+  Index batch_size, positions_per_sample;
   const text::TokenFile& valid;
   text::Mode mode;  // how it is scored
   const text::Permutation& permutation;
@@ -44,6 +44,12 @@ struct Run {
 // divided by the target count, clipped, applied. Everything that happens is a function of the
 // config and of TrainState; the same state continues with the same bits.
 //
+// Where batches continue others (data.carry_context), the rows that a convolution reads in front of
+// a window are those of the window before, as its step computed them: with the weights and the
+// dropout of that step. They are constants to the gradient, as in truncated backpropagation through
+// time (Williams & Peng 1990). A mask that is the same over a whole window thus changes at its
+// begin. A checkpoint holds these rows.
+//
 // With moving averages (train.ema_decay) these validate and become the best model; they start as
 // the initial weights. Plateau and early stop count the validations that are scheduled, those at
 // multiples of eval_every, and not another one at the end. Weights that are another model's
@@ -53,8 +59,11 @@ class Trainer {
  public:
   enum class Outcome { kFinished, kStopped };
 
-  // state: from a checkpoint whose weights and optimiser states are in the model, or a fresh one.
-  Trainer(const Run& run, const TrainState& state);
+  using Context = model::GatedConvLm::State::Context;
+
+  // state: from a checkpoint whose weights and optimiser states are in the model, or a fresh one;
+  // context: ModelFile::context() of that checkpoint.
+  Trainer(const Run& run, const TrainState& state, Context context = {});
   // Until a limit is reached or early_stop_evals are used up (kFinished) or a stop is asked for
   // (kStopped); saved in both cases. Errors: kDiverged after max_bad_steps non-finite steps in a
   // row, or when at the end the weights are not finite or no validation was; kOutput when the first
@@ -65,7 +74,7 @@ class Trainer {
   const TrainState& state() const { return state_; }
   // Whether a limit has been reached: run() has nothing left to train.
   bool finished() const { return progress(0) >= 1 || out_of_patience(); }
-  // How long the rest of the run will take, from a few forward passes; changes nothing.
+  // How long the rest of the run will take, from a few forward passes; to be asked before run().
   double estimate_seconds();
 
  private:
@@ -81,6 +90,8 @@ class Trainer {
   void save(bool must_succeed);
   void log_step();
   void check_divergence() const;
+  // Whether the next step may go on from the context that the memory has.
+  bool carries() const;
   bool owes_validation() const;
   bool must_stop() const;
   bool out_of_patience() const;
@@ -97,6 +108,7 @@ class Trainer {
   Metrics metrics_;
   text::Batch batch_;
   std::unique_ptr<model::GatedConvLm::State> memory_;
+  Context context_;  // for it, until run()
   std::chrono::steady_clock::time_point started_;
   double seconds_before_ = 0, progress_at_start_ = 0, step_seconds_ = 0;
   std::uint64_t last_sample_ = 0;  // with which max_epochs ends

@@ -25,8 +25,10 @@ class ZipfText {
   std::vector<std::uint64_t> counts(std::uint64_t tokens) const;
   // The shares of the targets in the tails of an adaptive softmax with these cutoffs.
   std::vector<double> tail_shares(std::span<const Index> cutoffs) const;
-  // Batch `number` of B sequences of T targets, each a window of its own, inputs one word before.
-  void fill(std::uint64_t number, Index sequences, Index time, text::Batch& batch) const;
+  // Batch `number` of B sequences of T targets, each a window of its own, inputs one word before;
+  // the first `context` targets of each are not scored.
+  void fill(std::uint64_t number, Index sequences, Index time, text::Batch& batch,
+            Index context = 0) const;
 
  private:
   std::uint64_t key_;
