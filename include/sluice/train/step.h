@@ -32,7 +32,8 @@ struct GradientSum {
   std::uint64_t sequences = 0;  // so far in this step: dropout differs by them
 };
 
-// Adds a micro-batch: forward and backward, with the dropout of (seed, step).
+// Adds a micro-batch: forward and backward, with the dropout of (seed, step). Weight drop stays in
+// force until the model's parameters take or discard the step.
 void add_gradient(model::GatedConvLm& model, const text::Batch& batch, std::uint64_t seed,
                   std::uint64_t step, model::GatedConvLm::State& memory, GradientSum& sum,
                   const model::GatedConvLm::BackwardObserver& observe = nullptr,
