@@ -125,6 +125,19 @@ void GatedConvLm::initialise(std::uint64_t seed) {
   output_.initialise(seed, dropout.output);
 }
 
+void GatedConvLm::drop_weights(std::uint64_t seed, std::uint64_t step) {
+  const double rate = config_.dropout.weight;
+  if (rate == 0) return;
+  const std::uint64_t key = derive_key(derive_key(seed, "weight drop"), step);
+  for (nn::ResidualBlock& block : blocks_) block.drop_weights(key, rate);
+}
+
+double GatedConvLm::weight_drop_bytes() const {
+  Index numbers = 0;
+  for (const nn::ResidualBlock& block : blocks_) numbers += block.stored_weights();
+  return config_.dropout.weight == 0 ? 0 : static_cast<double>(numbers) * sizeof(Real);
+}
+
 void GatedConvLm::narrow(kernels::WeightFormat format) {
   for (const auto& weights : store_.weights()) {
     const bool looked_up = weights.get() == &embedding_.weights() && !config_.output.tied;
@@ -161,7 +174,20 @@ GatedConvLm::State::State(const GatedConvLm& model, Index sequences, Index time,
   }
   // Not the array that the last block's residual gradient is about to be written to.
   model.output_.wire(workspace_, *output_, softmax_, model.blocks_.size());
+  if (training) wire_penalty();
   clear_context();
+}
+
+void GatedConvLm::State::wire_penalty() {
+  const kernels::ActivationPenalty penalty = activation_penalty(model_->config_);
+  if (!penalty.any()) return;
+  const Index width = output_width(model_->config_);
+  if (output_->ddropped == nullptr) {
+    output_->ddropped = workspace_.gradient(width, Gradient::kStream, model_->blocks_.size());
+  }
+  if (penalty.change == 0 || model_->config_.dropout.output == 0) return;
+  output_->plain = workspace_.operand(width);
+  output_->dy = workspace_.gradient(width, Gradient::kPenalty, 0);
 }
 
 std::unique_ptr<GatedConvLm::State> GatedConvLm::state(Index sequences, Index time,
@@ -334,6 +360,9 @@ Loss GatedConvLm::forward(std::span<const int> inputs, std::span<const int> targ
 
 void GatedConvLm::backward(std::span<const int> inputs, State& state,
                            const BackwardObserver& observe) {
+  if (const auto penalty = activation_penalty(config_); penalty.any()) {
+    backend().penalise(*state.output_, state.softmax_.targets, penalty);
+  }
   output_.backward(*state.output_, state.softmax_);
   if (output_projection_ != nullptr) {
     backend().conv_backward_weights(*state.boundaries_.back().dropped, *state.projected_.dz,

@@ -84,6 +84,10 @@ void check_output(const ModelConfig& config, std::optional<Index> vocabulary) {
   if (output.cutoffs) check_cutoffs(config, vocabulary);
 }
 
+kernels::ActivationPenalty activation_penalty(const ModelConfig& config) {
+  return {.activation = config.activation_l2, .change = config.activation_change_l2};
+}
+
 Index receptive_field(const ModelConfig& config) {
   Index field = 1;
   for (const BlockConfig& block : config.blocks) {

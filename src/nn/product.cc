@@ -78,6 +78,10 @@ void Product::initialise_uniform(std::uint64_t seed, double bound) {
   set_values(uniform_values(*v_, seed, bound));
 }
 
+void Product::drop(std::uint64_t key, double rate) {
+  backend().drop(*weights_, {.key = derive_key(key, v_->name), .rate = rate});
+}
+
 void Product::set_values(std::span<const Real> v) {
   store_.write(*v_, Array::kValue, v);
   fill(store_, b_, 0);

@@ -75,6 +75,16 @@ void ResidualBlock::backward(Junction& out, Junction& in, Cache& cache, const Ob
   }
 }
 
+void ResidualBlock::drop_weights(std::uint64_t key, double rate) {
+  for (GatedLayer& layer : layers_) layer.drop_weights(key, rate);
+}
+
+Index ResidualBlock::stored_weights() const {
+  Index sum = 0;
+  for (const GatedLayer& layer : layers_) sum += layer.stored_weights();
+  return sum;
+}
+
 void ResidualBlock::initialise(std::uint64_t seed, double dropout) {
   for (GatedLayer& layer : layers_) layer.initialise(seed, dropout);
   if (projection_ != nullptr) {

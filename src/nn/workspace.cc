@@ -51,7 +51,8 @@ Activations* Workspace::saved(Index channels) {
 Activations* Workspace::gradient(Index channels, Gradient kind, std::size_t turn) {
   if (!training_) return nullptr;
   Activations*& shared = gradients_[{channels, kind, turn % 2}];
-  const Form form = kind == Gradient::kStream ? Form::kGradient : Form::kProduct;
+  const bool is_product = kind == Gradient::kProduct || kind == Gradient::kProjection;
+  const Form form = is_product ? Form::kProduct : Form::kGradient;
   if (shared == nullptr) shared = make(channels, form);
   return shared;
 }

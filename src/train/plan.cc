@@ -62,6 +62,9 @@ MemoryPlan plan_memory(const model::GatedConvLm& network, const model::GatedConv
   plan.working = working.now;
   plan.rest = std::max(0.0, resident - plan.total());
   plan.working = working.training;
+  if (network.backend().precision() == kernels::Precision::kF32) {
+    plan.working += network.weight_drop_bytes();
+  }
   // A validation has gone when a file is written, tensor by tensor.
   const double evaluation = evaluation_bytes(network, valid);
   plan.evaluation = std::max(evaluation, real_bytes(largest));

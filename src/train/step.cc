@@ -14,6 +14,7 @@ void add_gradient(model::GatedConvLm& model, const text::Batch& batch, std::uint
     memory.reshape(batch.sequences, batch.time);
   }
   memory.set_dropout(seed, step, sum.sequences);
+  model.drop_weights(seed, step);
   model.forward_hidden(batch.inputs, memory);
   if (ended) ended(Phase::kForward);
   const model::Loss loss = model.forward_output(batch.targets, memory);

@@ -172,8 +172,9 @@ variant() {
 }
 variant sgd optimizer.type=sgd optimizer.lr=0.3 schedule.type=linear schedule.min_lr=0.01
 variant nag optimizer.type=nag optimizer.lr=3 optimizer.clip_norm=0 schedule.type=plateau \
-  schedule.patience=0 train.ema_decay=0.9 train.early_stop_evals=40
-variant adam optimizer.type=adam schedule.type=inverse_sqrt train.accumulate_steps=3
+  schedule.patience=0 train.ema_decay=0.9 train.early_stop_evals=40 model.dropout.weight=0.1
+variant adam optimizer.type=adam schedule.type=inverse_sqrt train.accumulate_steps=3 \
+  model.dropout.weight=0.3
 variant adamw schedule.type=steps 'schedule.milestones=[0.3,0.6]' train.ema_decay=0.99 \
   train.accumulate_steps=1
 variant lines data.mode=lines data.tokens_per_sample=12 train.accumulate_steps=2

@@ -34,6 +34,30 @@ struct Subject {
   GatedConvLm model;
 };
 
+// What the config's penalty adds to the sum of nats; `y` before the last dropout, [B, T, C].
+double penalty_of(const ModelConfig& config, const Run& run, const testing::TokenBatch& batch,
+                  std::span<const Real> h, std::span<const Real> y) {
+  const auto tokens = batch.targets.size(), channels = h.size() / tokens;
+  double sum = 0;
+  for (std::size_t token = 0; token < tokens; ++token) {
+    if (batch.targets[token] < 0) continue;
+    const bool last = static_cast<Index>(token + 1) % run.time == 0;
+    for (std::size_t i = token * channels; i < (token + 1) * channels; ++i) {
+      sum += config.activation_l2 * h[i] * h[i];
+      if (last || batch.targets[token + 1] < 0) continue;
+      sum += config.activation_change_l2 * (y[i + channels] - y[i]) * (y[i + channels] - y[i]);
+    }
+  }
+  return sum / static_cast<double>(channels);
+}
+
+std::vector<Real> hidden_of(const GatedConvLm& model, const GatedConvLm::State& state) {
+  std::vector<Real> values(
+      static_cast<std::size_t>(state.map().tokens() * state.hidden().channels()));
+  model.backend().store(state.hidden(), values);
+  return values;
+}
+
 testing::GradientMismatch check(Subject& subject, const Run& run) {
   GatedConvLm& model = subject.model;
   const testing::TokenBatch batch =
@@ -47,7 +71,25 @@ testing::GradientMismatch check(Subject& subject, const Run& run) {
     state->set_dropout(0, 0, 0);
   }
   if (run.dropout) state->set_dropout(8, 2, 3);
-  const auto loss = [&] { return model.forward(batch.inputs, batch.targets, *state).nats; };
+  // The same network without the last dropout, for what a penalty sees before it.
+  ModelConfig bare = model.config();
+  bare.dropout.output = 0;
+  const bool penalised = bare.activation_l2 > 0 || bare.activation_change_l2 > 0;
+  Subject other(bare);
+  const auto other_state = other.model.state(run.sequences, run.time, true);
+  if (run.dropout) other_state->set_dropout(8, 2, 3);
+  const auto penalty = [&] {
+    testing::copy_values(model.parameters(), other.model.parameters());
+    if (run.dropout) other.model.drop_weights(8, 2);
+    other.model.forward(batch.inputs, batch.targets, *other_state);
+    return penalty_of(model.config(), run, batch, hidden_of(model, *state),
+                      hidden_of(other.model, *other_state));
+  };
+  const auto loss = [&] {
+    if (run.dropout) model.drop_weights(8, 2);
+    const double nats = model.forward(batch.inputs, batch.targets, *state).nats;
+    return penalised ? nats + penalty() : nats;
+  };
   loss();
   model.backward(batch.inputs, *state);
   using kernels::Gate;
@@ -94,6 +136,17 @@ TEST_CASE("GatedConvLm: gradients of a model with everything agree with differen
     config.dropout = {.embedding = 0.1, .layer = 0, .output = 0, .word = 0.3};
     require_gradients(config, {.sequences = 3, .dropout = true});
   }
+  SECTION("weight drop, with dropout, with and without weight norm") {
+    config.dropout = {.embedding = 0.1, .layer = 0.2, .output = 0.1, .weight = 0.3};
+    config.norm = GENERATE(Norm::kWeight, Norm::kNone);
+    require_gradients(config, {.dropout = true});
+  }
+  SECTION("penalties on activations") {
+    config.activation_l2 = GENERATE(0.0, 5.0);
+    config.activation_change_l2 = 3;
+    config.dropout = testing::all_dropout(GENERATE(0.0, 0.3));
+    require_gradients(config, {.masked = 4, .dropout = true});
+  }
   SECTION("masked targets") { require_gradients(config, {.masked = 3}); }
   SECTION("context that another window left, constant") {
     config.dropout = {.embedding = 0.2, .layer = 0.3, .output = 0.4};
@@ -120,6 +173,9 @@ TEST_CASE("GatedConvLm: gradients of every gate, norm and output agree with diff
   const Norm norm = GENERATE(Norm::kWeight, Norm::kNone);
   const std::string output = GENERATE(as<std::string>{}, "softmax", "adaptive", "tied softmax",
                                       "tied adaptive", "two-layer softmax", "projected adaptive");
+  // Weight drop and penalties, whose gradients differ by the gate's halves and by the output.
+  const bool regularised = GENERATE(false, true);
+  if (regularised && gate != kernels::Gate::kGlu && gate != kernels::Gate::kTanh) return;
   ModelConfig config = testing::tiny_config(
       4, {block({{.kernel = 2, .channels = 4}}),
           block({{.kernel = 1, .channels = 3}, {.kernel = 2, .channels = 5, .dilation = 2}})});
@@ -134,7 +190,13 @@ TEST_CASE("GatedConvLm: gradients of every gate, norm and output agree with diff
   if (output == "two-layer softmax") config.output.projection = 3;
   if (output == "projected adaptive") config.output.projection = 6;
   config.dropout = {.embedding = 0.1, .layer = 0.2, .output = 0.2, .tail = 0.3};
-  INFO("gate " << static_cast<int>(gate) << ", norm " << static_cast<int>(norm) << ", " << output);
+  if (regularised) {
+    config.dropout.weight = 0.3;
+    config.activation_l2 = 5;
+    config.activation_change_l2 = 3;
+  }
+  INFO("gate " << static_cast<int>(gate) << ", norm " << static_cast<int>(norm) << ", " << output
+               << (regularised ? ", regularised" : ""));
   Subject subject(config);
   // Products of small numbers have gradients at the level of rounding: larger embeddings.
   nn::ParameterStore& store = subject.model.parameters();

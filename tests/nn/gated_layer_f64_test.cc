@@ -18,7 +18,8 @@ struct Case {
   Index sequences, time;
 };
 
-testing::GradientMismatch check(kernels::Backend& backend, const Case& c, kernels::Gate gate) {
+testing::GradientMismatch check(kernels::Backend& backend, const Case& c, kernels::Gate gate,
+                                double weight_drop = 0) {
   testing::LayerBench bench(
       backend,
       {.sequences = c.sequences, .time = c.time, .context = (c.kernel - 1) * c.dilation + 1}, c.in);
@@ -35,6 +36,7 @@ testing::GradientMismatch check(kernels::Backend& backend, const Case& c, kernel
   const std::vector<Real> dy =
       testing::normal_values(tokens * static_cast<std::size_t>(c.out), 4, 1);
   const auto loss = [&] {
+    layer.drop_weights(5, weight_drop);
     layer.forward(bench.in, bench.out);
     return testing::dot(bench.output(), dy);
   };
@@ -136,6 +138,25 @@ TEST_CASE("GatedLayer: every gate has right gradients, with and without weight n
   const testing::GradientMismatch worst = check(*backend, c, gate);
   INFO(name << ", gate " << static_cast<int>(gate) << ", " << worst.where << ": " << worst.analytic
             << " against " << worst.numeric);
+  CHECK(worst.largest > 0.01);
+  CHECK(worst.error <= 1e-6);
+}
+
+TEST_CASE("GatedLayer: gradients under weight drop agree with differences", "[nn]") {
+  const bool weight_norm = GENERATE(true, false), paired = GENERATE(true, false);
+  const std::string name = GENERATE(testing::kReference, testing::kBlocked);
+  ThreadPool pool(1);
+  const auto backend = testing::make_backend(name, pool);
+  const Case c = {.in = 5,
+                  .out = 7,
+                  .kernel = 3,
+                  .dilation = 2,
+                  .weight_norm = weight_norm,
+                  .sequences = 2,
+                  .time = 6};
+  const testing::GradientMismatch worst =
+      check(*backend, c, paired ? kernels::Gate::kGlu : kernels::Gate::kTanh, 0.4);
+  INFO(name << " " << worst.where << ": " << worst.analytic << " against " << worst.numeric);
   CHECK(worst.largest > 0.01);
   CHECK(worst.error <= 1e-6);
 }

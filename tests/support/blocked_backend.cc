@@ -125,11 +125,18 @@ class BlockedBackend : public Backend {
   }
   void refresh(Weights& weights) override {
     weights.stale = false;
-    if (auto* product = dynamic_cast<BlockedProduct*>(&weights)) product->set_norms();
+    auto* product = dynamic_cast<BlockedProduct*>(&weights);
+    if (product == nullptr) return;
+    product->drop = {};
+    product->set_norms();
   }
   void narrow(Weights& weights, WeightFormat format) override {
     narrow_values(weights, format);
     refresh(weights);
+  }
+
+  void drop(Weights& weights, const WeightDrop& drop) override {
+    static_cast<BlockedProduct&>(weights).drop = drop;
   }
 
   void embed(const Weights& table, std::span<const int> ids, Junction& out) override {
@@ -161,7 +168,7 @@ class BlockedBackend : public Backend {
       w.each([&](Index tap, Index in, Index column) {
         const Index from = t - (w.shape.taps - 1 - tap) * w.shape.dilation;
         z[static_cast<std::size_t>(column)] +=
-            of(x).at(s, from, in) * w.at(Array::kValue, tap, in, column);
+            of(x).at(s, from, in) * w.at(Array::kValue, tap, in, column) * w.mask(tap, in, column);
       });
       forward_row(out, s, t, std::move(z));
     });
@@ -174,7 +181,8 @@ class BlockedBackend : public Backend {
     each_token(x, [&](Index s, Index t, std::size_t) {
       w.each([&](Index tap, Index in, Index column) {
         const Index from = t - (w.shape.taps - 1 - tap) * w.shape.dilation;
-        w.at(Array::kGradient, tap, in, column) += of(x).at(s, from, in) * of(dz).at(s, t, column);
+        w.at(Array::kGradient, tap, in, column) +=
+            of(x).at(s, from, in) * of(dz).at(s, t, column) * w.mask(tap, in, column);
       });
     });
     if (w.g() == nullptr) return;
@@ -189,8 +197,9 @@ class BlockedBackend : public Backend {
       w.each([&](Index tap, Index in, Index column) {
         const Index to = t + (w.shape.taps - 1 - tap) * w.shape.dilation;
         if (to >= dz.map().time) return;
-        dx[static_cast<std::size_t>(in)] +=
-            of(dz).at(s, to, column) * w.at(Array::kValue, tap, in, column);
+        dx[static_cast<std::size_t>(in)] += of(dz).at(s, to, column) *
+                                            w.at(Array::kValue, tap, in, column) *
+                                            w.mask(tap, in, column);
       });
     });
   }
@@ -278,6 +287,10 @@ class BlockedBackend : public Backend {
     }
   }
 
+  void penalise(Junction& junction, std::span<const int> targets,
+                const ActivationPenalty& penalty) override {
+    blocked::penalise(junction, targets, penalty);
+  }
   GateStatistics gate_statistics(const Junction& junction) override {
     return blocked::gate_statistics(junction);
   }
@@ -300,6 +313,7 @@ class BlockedBackend : public Backend {
   void catch_up(const Weights&) override {}  // no step is ever put off
   void discard_gradient(Weights& weights) override {
     weights.has_gradient = weights.has_bias_gradient = false;
+    if (auto* product = dynamic_cast<BlockedProduct*>(&weights)) product->drop = {};
   }
 
  private:

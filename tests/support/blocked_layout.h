@@ -107,8 +107,19 @@ struct BlockedProduct : Weights {
     return std::copysign(std::max(std::abs(value), 1e-20), value);
   }
   Real scale(Index column) const {
-    if (g() == nullptr) return 1;
-    return static_cast<Real>(gain(column) / std::sqrt(norm2[static_cast<std::size_t>(column)]));
+    const double keep = drop.keep();
+    if (g() == nullptr) return static_cast<Real>(keep);
+    return static_cast<Real>(gain(column) / std::sqrt(norm2[static_cast<std::size_t>(column)]) *
+                             keep);
+  }
+  // 0 of weights that are dropped; the rest is in the scale.
+  Real mask(Index tap, Index in, Index column) const {
+    if (drop.rate == 0) return 1;
+    const RowKey key =
+        row_key(drop.key, static_cast<std::uint64_t>(tap), static_cast<std::uint64_t>(in));
+    const bool kept =
+        channel_bits(key, static_cast<std::uint32_t>(column)) >= dropout_threshold(drop.rate);
+    return kept ? Real(1) : Real(0);
   }
   // dw' . v
   double dot(Index column) const {
@@ -132,6 +143,7 @@ struct BlockedProduct : Weights {
 
   ConvShape shape;
   std::vector<double> norm2;
+  WeightDrop drop;
 };
 
 struct BlockedTable : Weights {

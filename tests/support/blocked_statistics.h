@@ -1,5 +1,7 @@
 #pragma once
 
+#include <span>
+
 #include "sluice/kernels/junction.h"
 #include "sluice/kernels/statistics.h"
 
@@ -8,5 +10,8 @@ namespace sluice::testing::blocked {
 
 kernels::GateStatistics gate_statistics(const kernels::Junction& junction);
 double squared_norm(const kernels::Activations& x);
+// And of its penalty on activations, pair by pair.
+void penalise(kernels::Junction& junction, std::span<const int> targets,
+              const kernels::ActivationPenalty& penalty);
 
 }  // namespace sluice::testing::blocked

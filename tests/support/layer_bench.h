@@ -34,7 +34,8 @@ class LayerBench {
     head_ = std::make_unique<nn::Product>(
         nn::ParameterScope(head_store_),
         kernels::ConvShape{.in = out_channels, .out = out_channels}, false);
-    head_store_.allocate({kernels::Array::kValue});
+    // With gradients: backends that copy weights for backward do so only then.
+    head_store_.allocate({kernels::Array::kValue, kernels::Array::kGradient});
     std::vector<Real> identity(static_cast<std::size_t>(out_channels * out_channels));
     for (Index i = 0; i < out_channels; ++i) {
       identity[static_cast<std::size_t>(i * (out_channels + 1))] = 1;

@@ -87,6 +87,16 @@ inline void stir_parameters(nn::ParameterStore& store, std::uint64_t seed) {
   store.refresh();
 }
 
+// Of every parameter, between stores of the same names.
+inline void copy_values(const nn::ParameterStore& from, nn::ParameterStore& to) {
+  for (nn::Parameter& parameter : to.parameters()) {
+    std::vector<Real> values(static_cast<std::size_t>(parameter.elements()));
+    from.read(*from.find(parameter.name), kernels::Array::kValue, values);
+    to.write(parameter, kernels::Array::kValue, values);
+  }
+  to.refresh();
+}
+
 inline void set_element(nn::ParameterStore& store, std::string_view name, std::size_t element,
                         Real value) {
   for (nn::Parameter& parameter : store.parameters()) {

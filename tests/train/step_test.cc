@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "sluice/train/zipf.h"
+#include "tests/support/compare.h"
 #include "tests/support/model_bench.h"
 
 namespace sluice::train {
@@ -111,6 +112,94 @@ TEST_CASE("add_gradient: a batch that continues another reads what it left, othe
     // That pass is none of the stream's.
     plain_memory->load_context(memory->store_context());
   }
+}
+
+// The gradient of one step, in one batch or cut into three.
+std::vector<Real> gradient_of(const model::ModelConfig& config, std::uint64_t step, bool cut,
+                              int threads) {
+  ModelBench bench(config, kWords, threads);
+  const auto memory = bench.model.state(kSequences, kTime, true);
+  GradientSum sum;
+  text::Batch whole = batch(0);
+  whole.targets[2] = -1;
+  if (!cut) {
+    add_gradient(bench.model, whole, kSeed, step, *memory, sum);
+    return gradient(bench);
+  }
+  for (Index sequence = 0; sequence < kSequences; ++sequence) {
+    const auto part = [&](const std::vector<int>& ids) {
+      return std::vector<int>(ids.begin() + sequence * kTime, ids.begin() + (sequence + 1) * kTime);
+    };
+    text::Batch micro = whole;
+    micro.sequences = 1;
+    micro.inputs = part(whole.inputs);
+    micro.targets = part(whole.targets);
+    add_gradient(bench.model, micro, kSeed, step, *memory, sum);
+  }
+  return gradient(bench);
+}
+
+TEST_CASE("add_gradient: weight drop has one mask per step, however it is cut", "[train]") {
+  model::ModelConfig config = full_config();
+  config.dropout.weight = 0.4;
+  const std::vector<Real> whole = gradient_of(config, kStep, false, 1),
+                          parts = gradient_of(config, kStep, true, 1);
+  CHECK(testing::relative_difference(parts, whole) <= 1e-5);
+  CHECK(gradient_of(config, kStep, false, 3) == whole);
+  CHECK(gradient_of(config, kStep, true, 3) == parts);
+  CHECK(testing::relative_difference(gradient_of(config, kStep + 1, false, 1), whole) > 0.1);
+  // A dropped weight has no gradient, whichever part of the step it came from; about 0.4 of them.
+  config.norm = model::Norm::kNone;
+  const std::vector<Real> plain = gradient_of(config, kStep, false, 1),
+                          cut = gradient_of(config, kStep, true, 1);
+  std::size_t zeros = 0;
+  for (std::size_t i = 0; i < plain.size(); ++i) {
+    CHECK((plain[i] == 0) == (cut[i] == 0));
+    zeros += plain[i] == 0;
+  }
+  CHECK(static_cast<double>(zeros) > 0.25 * static_cast<double>(plain.size()));
+}
+
+TEST_CASE("add_gradient: penalties on activations are per target, and no part of the loss",
+          "[train]") {
+  model::ModelConfig config = config_with_dropout();
+  const std::vector<Real> without = gradient_of(config, kStep, false, 1);
+  config.activation_l2 = GENERATE(0.0, 2.0);
+  config.activation_change_l2 = 1;
+  const std::vector<Real> whole = gradient_of(config, kStep, false, 1);
+  CHECK(testing::relative_difference(whole, without) > 0.01);
+  CHECK(testing::relative_difference(gradient_of(config, kStep, true, 1), whole) <= 1e-5);
+  CHECK(gradient_of(config, kStep, false, 3) == whole);
+  ModelBench bench(config, kWords), plain(config_with_dropout(), kWords);
+  const auto loss = [](ModelBench& of) {
+    const auto memory = of.model.state(kSequences, kTime, true);
+    GradientSum sum;
+    add_gradient(of.model, batch(0), kSeed, kStep, *memory, sum);
+    return sum.nats;
+  };
+  CHECK(loss(bench) == loss(plain));
+}
+
+TEST_CASE("add_gradient: behind a step, taken or discarded, weights are whole", "[train]") {
+  model::ModelConfig config = full_config();
+  config.dropout.weight = 0.4;
+  ModelBench bench(config, kWords), plain(config, kWords);
+  const auto memory = bench.model.state(kSequences, kTime, true);
+  const auto loss = [](ModelBench& of) {
+    const text::Batch words = batch(3);
+    const auto state = of.model.state(kSequences, kTime, false);
+    return of.model.forward(words.inputs, words.targets, *state).nats;
+  };
+  GradientSum sum;
+  add_gradient(bench.model, batch(0), kSeed, kStep, *memory, sum);
+  CHECK(loss(bench) != loss(plain));
+  bench.model.parameters().discard_gradient();
+  CHECK(loss(bench) == loss(plain));
+  add_gradient(bench.model, batch(0), kSeed, kStep, *memory, sum);
+  const kernels::UpdateRule rule = {.lr = 0.1, .scale = 0.01, .momentum = 0.9};
+  bench.model.parameters().update(rule);
+  testing::copy_values(bench.model.parameters(), plain.model.parameters());
+  CHECK(loss(bench) == loss(plain));
 }
 
 TEST_CASE("gradient_norm: of all parameters, per target", "[train]") {

@@ -7,6 +7,7 @@
 
 #include "sluice/base/thread_pool.h"
 #include "sluice/kernels/activations.h"
+#include "sluice/kernels/dropout.h"
 #include "sluice/kernels/junction.h"
 #include "sluice/kernels/precision.h"
 #include "sluice/kernels/statistics.h"
@@ -79,6 +80,13 @@ class Backend {
   // next refresh(). Of a model in training the rounded weights would be where it goes on.
   virtual void narrow(Weights& weights, WeightFormat format) = 0;
 
+  // Weight drop on a product: until the next update(), discard_gradient() or refresh(), or a drop
+  // of rate 0, products read w' = m w / (1 - rate), m the mask, and gradients are those through it:
+  // dL/dw = m dL/dw' / (1 - rate). v itself, its |v| and all that is stored stay whole. The drop
+  // that is in force already changes nothing, so micro-batches may repeat it; another one must not
+  // come while there is a gradient.
+  virtual void drop(Weights& weights, const WeightDrop& drop) = 0;
+
   // out.product = rows of the table; ids [B*T], kNoWord: zeros, without a gradient.
   virtual void embed(const Weights& table, std::span<const int> ids, Junction& out) = 0;
   virtual void embed_backward(const Activations& dz, std::span<const int> ids, Weights& table) = 0;
@@ -114,6 +122,12 @@ class Backend {
   // [tokens, words]. The bits of a token's row do not depend on how many others are asked for.
   virtual void log_probabilities(const Activations& x, std::span<const TableRows> words,
                                  std::span<const Index> tokens, std::span<Real> out) = 0;
+
+  // Adds the gradient of the penalty on what a junction put out to ddropped, and what does not go
+  // through next() to dy: where change > 0 and next has a rate, both dy and plain are needed.
+  // Before the reader that closes; one target per token, -1: none.
+  virtual void penalise(Junction& junction, std::span<const int> targets,
+                        const ActivationPenalty& penalty) = 0;
 
   // What a run's log tells of a layer, between forward and the end of backward: of the gate that
   // wrote `saved`, and the squared norm of all channels of all tokens.

@@ -46,6 +46,17 @@ inline std::uint32_t channel_bits(RowKey row, std::uint32_t channel) {
   return x ^ (x >> 16);
 }
 
+// Weight drop (DropConnect: Wan et al. 2013; between the steps of a recurrence: Merity, Keskar and
+// Socher 2018, arXiv:1708.02182, section 2): one mask for all tokens of a step. Whether the weight
+// of a product's (tap, input, column) is kept is decided by channel_bits(row_key(key, tap, input),
+// column), whatever a backend's layout.
+struct WeightDrop {
+  std::uint64_t key = 0;  // derived from seed, step and parameter
+  double rate = 0;        // 0: every weight is kept
+  bool operator==(const WeightDrop&) const = default;
+  double keep() const { return 1 / (1 - rate); }
+};
+
 // Elements are kept where channel_bits >= threshold.
 inline std::uint32_t dropout_threshold(double rate) {
   return static_cast<std::uint32_t>(std::min(std::round(rate * 0x1p32), 0x1p32 - 1));

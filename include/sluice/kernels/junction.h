@@ -40,6 +40,19 @@ struct Junction {
   Activations* dz = nullptr;         // out: dL/d(product) with this product's scale folded in
 };
 
+// Activation regularisation (Merity, McCann and Socher 2017, arXiv:1708.01009, section 3; alpha and
+// beta of AWD-LSTM), per token with a target, h of C channels:
+//
+//   activation / C * |dropped_t|^2                AR, on what readers see
+//   change / C * |y_(t+1) - y_t|^2                TAR, before next(), where both have a target
+//
+// The first is a mean over tokens and channels once sums are divided by the number of targets, the
+// second nearly: a sequence of T tokens has T - 1 changes.
+struct ActivationPenalty {
+  double activation = 0, change = 0;
+  bool any() const { return activation > 0 || change > 0; }
+};
+
 // Where a reader's gradient goes: into dy (it read `stream` or `plain`), into ddropped (it read
 // `dropped`), or into ddropped as the last of all readers, which closes the junction.
 enum class Into : std::uint8_t { kDy, kDropped, kClose };

@@ -46,6 +46,13 @@ class GatedConvLm {
 
   // Initial values from (seed, parameter name): DESIGN 4.
   void initialise(std::uint64_t seed);
+  // Weight drop of a training step on all gated convolutions, at the config's rate: masks are keyed
+  // by (seed, step, parameter, position), the same for every token and micro-batch of the step. In
+  // force until the next step, taken or discarded, or change of the weights; all that is read of
+  // the parameters stays whole.
+  void drop_weights(std::uint64_t seed, std::uint64_t step);
+  // Bytes of the copies with a mask that a backend of floats keeps for it; 0 without weight drop.
+  double weight_drop_bytes() const;
   // Rounds the weights of products and softmax to what the format holds (Backend::narrow), so that
   // writing text reads less. An embedding that is only looked up stays as it is. For a model that
   // is not trained on.
@@ -88,6 +95,8 @@ class GatedConvLm {
     kernels::Junction& first();
     // The words whose embedding is read: the inputs without those that dropout leaves out.
     std::span<const int> embedded(std::span<const int> inputs);
+    // What an activation penalty reads and writes beyond what the softmax does.
+    void wire_penalty();
 
     const GatedConvLm* model_;
     nn::Workspace workspace_;
@@ -123,7 +132,8 @@ class GatedConvLm {
   void tail_log_probabilities(State& state, Index tail, std::span<const Index> tokens,
                               std::span<Real> out) const;
 
-  // Adds the gradient of the sum of nats that forward() on the same batch returned.
+  // Adds the gradient of the sum of nats that forward() on the same batch returned, and of the
+  // config's penalty on activations, which no loss that is returned contains.
   // `observe`, if any, is shown the junction behind each gated layer while it holds its dz.
   using BackwardObserver =
       std::function<void(std::size_t block, std::size_t layer, const kernels::Junction& out)>;

@@ -9,6 +9,7 @@
 #include "sluice/base/fields.h"
 #include "sluice/base/real.h"
 #include "sluice/kernels/gate.h"
+#include "sluice/kernels/junction.h"
 
 namespace sluice {
 namespace model {
@@ -75,6 +76,7 @@ struct DropoutConfig {
   double embedding = 0.1;  // of embedding elements
   double layer = 0.1;      // of what each gated layer reads
   double output = 0.1;     // of what the softmax reads
+  double weight = 0.0;     // of the weights of gated layers, a mask per step
   double tail = 0.0;       // of what the words of an adaptive softmax's tails read
   double word = 0.0;       // of words, whose embedding is then zero for a whole step
   // Of the first three: one mask for all tokens of a sequence (kernels/dropout.h).
@@ -86,6 +88,8 @@ struct DropoutConfig {
     visit("embedding", self.embedding, rate, "rate on the embedding");
     visit("layer", self.layer, rate, "rate on the input of each gated layer");
     visit("output", self.output, rate, "rate on the input of the softmax");
+    visit("weight", self.weight, rate,
+          "rate on the weights of gated layers (weight drop), one mask for a whole step");
     visit("tail", self.tail, rate, "adaptive: rate behind the projection of each tail");
     visit("word", self.word, rate,
           "rate of words whose embedding is zero for a whole step, wherever they stand");
@@ -131,6 +135,8 @@ struct ModelConfig {
   Norm norm = Norm::kWeight;
   double residual_scale = 0.70710678;
   DropoutConfig dropout;
+  double activation_l2 = 0;
+  double activation_change_l2 = 0;
   OutputConfig output;
 
   template <class Self, class Visitor>
@@ -145,6 +151,10 @@ struct ModelConfig {
     visit("residual_scale", self.residual_scale, Range{.min = 0, .max = 10, .above_min = true},
           "s in y = (x + h) s");
     visit("dropout", self.dropout, Range{}, "rates");
+    visit("activation_l2", self.activation_l2, Range{.min = 0, .max = 1e6},
+          "added to the training loss: this times the mean square of what the softmax reads (AR)");
+    visit("activation_change_l2", self.activation_change_l2, Range{.min = 0, .max = 1e6},
+          "the same of its change from token to token, before dropout (TAR)");
     visit("output", self.output, Range{}, "the output layer");
   }
   bool operator==(const ModelConfig&) const = default;
@@ -163,6 +173,8 @@ Index output_width(const ModelConfig& config);
 // Output keys that do not fit each other or, when it is known, the vocabulary: Error kUsage naming
 // the key. Cutoffs that are still to be chosen fit.
 void check_output(const ModelConfig& config, std::optional<Index> vocabulary);
+// What the training loss has beside nats, and of what the softmax reads.
+kernels::ActivationPenalty activation_penalty(const ModelConfig& config);
 // R = 1 + sum of (k-1) * dilation over all layers: how many inputs one prediction sees.
 Index receptive_field(const ModelConfig& config);
 // P = max of (k-1) * dilation: context rows that every activation keeps.

@@ -36,6 +36,9 @@ class GatedLayer {
   void backward(const kernels::Junction& out, kernels::Junction& in);
   // N(0, sqrt(gain (1-p) / (k in))), p the dropout in front; see initial_gain().
   void initialise(std::uint64_t seed, double dropout);
+  // Of the convolution's weights, until the next step (Product::drop).
+  void drop_weights(std::uint64_t key, double rate) { conv_.drop(key, rate); }
+  Index stored_weights() const { return conv_.backend().elements(conv_.shape()); }
 
   Index out() const { return conv_.shape().out; }
 

@@ -23,6 +23,8 @@ class Product {
   void initialise(std::uint64_t seed, double deviation);
   // v ~ U(-bound, bound) instead.
   void initialise_uniform(std::uint64_t seed, double bound);
+  // Weight drop with the mask of (key, name of v) until the next step (Backend::drop).
+  void drop(std::uint64_t key, double rate);
 
  private:
   void set_values(std::span<const Real> v);

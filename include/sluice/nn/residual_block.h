@@ -38,6 +38,9 @@ class ResidualBlock {
   void backward(kernels::Junction& out, kernels::Junction& in, Cache& cache,
                 const Observer& observe = nullptr);
   void initialise(std::uint64_t seed, double dropout);
+  // Of the layers, not of a projection.
+  void drop_weights(std::uint64_t key, double rate);
+  Index stored_weights() const;  // that drop_weights() is about, in the backend's layout
 
   Index in() const { return in_; }
   Index out() const { return layers_.back().out(); }

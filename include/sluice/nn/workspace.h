@@ -37,7 +37,7 @@ class Workspace {
                                  kernels::Form form);
   // Gradients live briefly, so those of one width share memory, alternating between two arrays for
   // even and odd `turn`; null in evaluation.
-  enum class Gradient { kStream, kProduct, kProjection };
+  enum class Gradient { kStream, kProduct, kProjection, kPenalty };
   kernels::Activations* gradient(Index channels, Gradient kind, std::size_t turn);
 
   // Of all arrays so far, without the padding of a layout.

@@ -35,6 +35,7 @@ struct GradientSum {
 // Adds a micro-batch: forward and backward, with the dropout of (seed, step). A batch that
 // continues another reads what that one left in `memory` as context, through which no gradient goes
 // back; the others begin with none.
+// Weight drop stays in force until the model's parameters take or discard the step.
 void add_gradient(model::GatedConvLm& model, const text::Batch& batch, std::uint64_t seed,
                   std::uint64_t step, model::GatedConvLm::State& memory, GradientSum& sum,
                   const model::GatedConvLm::BackwardObserver& observe = nullptr,

@@ -21,7 +21,7 @@ Chunks input_panels(Index in) {
 
 ConstStrided tap_weights(const ProductWeights& w, Index tap, Index begin, Index end) {
   const Index columns = w.shape.columns();
-  return {w.v()[Array::kValue] + tap * w.shape.in * columns + begin, w.shape.in, end - begin,
+  return {w.read() + tap * w.shape.in * columns + begin, w.shape.in, end - begin,
           Eigen::OuterStride<>(columns)};
 }
 
@@ -33,7 +33,7 @@ void product(const RowActivations& x, const ProductWeights& w, Index first, Inde
   if (shape.dilation == 1 || shape.taps == 1) {
     const ConstStrided windows(x.row(first - shape.reach()), z.rows(), shape.taps * shape.in,
                                Eigen::OuterStride<>(shape.in));
-    const ConstStrided all(w.v()[Array::kValue] + begin, shape.taps * shape.in, end - begin,
+    const ConstStrided all(w.read() + begin, shape.taps * shape.in, end - begin,
                            Eigen::OuterStride<>(columns));
     z.noalias() = windows * all;
     return;
@@ -76,7 +76,7 @@ void single_token_product(const RowActivations& x, const ProductWeights& w, Inde
   const Index columns = shape.columns(), step = x.selection() != nullptr ? 1 : x.pitch();
   for (Index tap = 0; tap < shape.taps; ++tap) {
     const Real* from = x.row(-(shape.taps - 1 - tap) * shape.dilation);
-    const Real* weights = w.v()[Array::kValue] + tap * shape.in * columns + begin;
+    const Real* weights = w.read() + tap * shape.in * columns + begin;
     for (Index first = 0; first < shape.in; first += kDepth) {
       const Index inputs = std::min(kDepth, shape.in - first);
       for (Index token = 0; token < x.tokens(); ++token) {
@@ -173,6 +173,11 @@ void ReferenceBackend::conv_backward_weights(const Activations& x, const Activat
       dw.noalias() += from.transpose() * dout.rows(0, rows);
     } else {
       dw.noalias() = from.transpose() * dout.rows(0, rows);
+    }
+    if (w.drop.rate > 0) {
+      for (Index i = 0; i < length; ++i) {
+        w.mask_row(tap * shape.in + begin + i, &dw(i, 0), &dw(i, 0));
+      }
     }
     if (!normed) return;
     const ConstStrided v(w.v()[Array::kValue] + offset, length, columns,

@@ -61,6 +61,14 @@ struct ProductWeights : Weights {
   std::vector<double> norm2;  // |v|^2 per column; empty without weight norm
   std::vector<Real> scale;    // s per column; empty: 1
   std::vector<double> dot;    // dw' . v per column, of the gradient as it stands
+
+  // What products read: of a weight drop in force the copy with its mask. The factor of what is
+  // kept is part of `scale`, so that masking a gradient twice does nothing.
+  const Real* read() const { return drop.rate > 0 ? kept.data() : v()[Array::kValue]; }
+  // out = the mask times `in`, columns of row tap * in + input of v; out may be in.
+  void mask_row(Index row, const Real* in, Real* out) const;
+  WeightDrop drop;
+  AlignedBuffer kept;
 };
 
 struct TableWeights : Weights {
@@ -142,6 +150,7 @@ class ReferenceBackend : public Backend {
   void store(const Activations& from, std::span<Real> logical) const override;
   void refresh(Weights& weights) override;
   void narrow(Weights& weights, WeightFormat format) override;
+  void drop(Weights& weights, const WeightDrop& drop) override;
   void embed(const Weights& table, std::span<const int> ids, Junction& out) override;
   void embed_backward(const Activations& dz, std::span<const int> ids, Weights& table) override;
   void conv_forward(const Activations& x, const Weights& weights, Junction& out) override;
@@ -160,6 +169,8 @@ class ReferenceBackend : public Backend {
                         std::span<const TableRows> words, Junction& below, Into into) override;
   void log_probabilities(const Activations& x, std::span<const TableRows> words,
                          std::span<const Index> tokens, std::span<Real> out) override;
+  void penalise(Junction& junction, std::span<const int> targets,
+                const ActivationPenalty& penalty) override;
   GateStatistics gate_statistics(const Junction& junction) override;
   double squared_norm(const Activations& x) override;
   double squared_norm(const Weights& weights) override;

@@ -28,8 +28,11 @@ void set_scale(const Slices& g, std::size_t at, double norm2, std::vector<double
 
 void ReferenceBackend::refresh(Weights& weights) {
   weights.stale = false;
-  if (weights.g() == nullptr) return;
-  if (auto* product = dynamic_cast<ProductWeights*>(&weights)) {
+  auto* product = dynamic_cast<ProductWeights*>(&weights);
+  if (product != nullptr) product->drop = {};
+  if (weights.g() == nullptr) {
+    if (product != nullptr) product->scale.clear();
+  } else if (product != nullptr) {
     refresh_product(*product);
   } else {
     refresh_table(static_cast<TableWeights&>(weights));
@@ -135,6 +138,7 @@ double ReferenceBackend::squared_norm(const Weights& weights) {
 
 void ReferenceBackend::update(Weights& weights, const UpdateRule& rule) {
   if (auto* product = dynamic_cast<ProductWeights*>(&weights)) {
+    product->drop = {};  // refresh() below does the rest
     update_product(*product, rule);
   } else {
     update_table(static_cast<TableWeights&>(weights), rule);
@@ -189,6 +193,8 @@ void ReferenceBackend::discard_gradient(Weights& weights) {
   weights.has_bias_gradient = false;
   if (auto* table = dynamic_cast<TableWeights*>(&weights)) {
     table->ledger.forget_gradients();
+  } else {
+    drop(weights, {});
   }
 }
 

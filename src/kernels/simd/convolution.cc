@@ -43,7 +43,7 @@ void SimdBackend::conv_forward(const Activations& x, const Weights& weights, Jun
         kernels_.product({.a = in.at(0, tile.row - w.shape.reach()),
                           .a_chunk = in.rows().pitch,
                           .a_tap = w.shape.dilation * kBlock,
-                          .b = w.v()[Array::kValue] + w.offset(panel, 0, 0),
+                          .b = w.read() + w.offset(panel, 0, 0),
                           .b_chunk = w.shape.taps * kPair,
                           .chunks = w.input_blocks,
                           .taps = w.shape.taps,
@@ -88,7 +88,7 @@ void SimdBackend::forward_single_tokens(const BlockedActivations& x, const Produ
         kernels_.product({.a = gathered + groups.begin(group) * kBlock,
                           .a_chunk = taps * per_tap,
                           .a_tap = per_tap,
-                          .b = w.v()[Array::kValue] + w.offset(panel, 0, 0),
+                          .b = w.read() + w.offset(panel, 0, 0),
                           .b_chunk = taps * kPair,
                           .chunks = w.input_blocks,
                           .taps = taps,
@@ -149,8 +149,7 @@ const float* SimdBackend::transposed(const ProductWeights& w) {
           std::fill_n(to, kSquare, 0.0F);
           continue;
         }
-        kernels_.transpose(
-            w.v()[Array::kValue] + w.offset(block / 2, input, tap) + block % 2 * kSquare, to);
+        kernels_.transpose(w.read() + w.offset(block / 2, input, tap) + block % 2 * kSquare, to);
       }
     }
   });

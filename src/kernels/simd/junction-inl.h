@@ -49,12 +49,11 @@ class MaskStrip {
  public:
   using Words = hn::Vec<decltype(kWords)>;
 
-  HWY_INLINE MaskStrip(const DropoutMask& mask, Index block, Index row, Index lane)
+  HWY_INLINE MaskStrip(const DropoutMask& mask, std::uint32_t channel, Index row)
       : keys_(mask.keys == nullptr ? nullptr : mask.keys + row),
         threshold_(hn::Set(kWords, mask.threshold)),
         keep_(Splat(mask.keep)),
-        channels_(hn::Mul(hn::Iota(kWords, static_cast<std::uint32_t>(block * kBlock + lane)),
-                          hn::Set(kWords, 0x9e3779b1U))) {}
+        channels_(hn::Mul(hn::Iota(kWords, channel), hn::Set(kWords, 0x9e3779b1U))) {}
 
   HWY_INLINE Floats Apply(Floats values, Index row) const {
     if (keys_ == nullptr) return values;
@@ -162,7 +161,8 @@ HWY_INLINE void ForwardStrip(const JunctionView& junction, Index block, Index ro
   const Floats residual_scale = StripOf(junction.residual_scales, block, lane, 1);
   const Floats residual_bias = StripOf(junction.residual_biases, block, lane, 0);
   const Floats scale = Splat(junction.scale);
-  const MaskStrip self(junction.self, block, row, lane), next(junction.next, block, row, lane);
+  const auto channel = static_cast<std::uint32_t>(block * kBlock + lane);
+  const MaskStrip self(junction.self, channel, row), next(junction.next, channel, row);
   const std::int32_t* const token = junction.token + row;
   const float* const residual = Strip(junction.residual, block, row, lane);
   float* const first = kGate == Gate::kLinear ? nullptr : Strip(junction.saved, half.a, row, lane);
@@ -208,7 +208,8 @@ HWY_INLINE void BackwardStrip(const JunctionView& junction, Index block, Index r
   const Floats scale_b = StripOf(junction.scales, half.b, lane, 1);
   const Floats residual_scale = StripOf(junction.residual_scales, block, lane, 1);
   const Floats scale = Splat(junction.scale);
-  const MaskStrip self(junction.self, block, row, lane), next(junction.next, block, row, lane);
+  const auto channel = static_cast<std::uint32_t>(block * kBlock + lane);
+  const MaskStrip self(junction.self, channel, row), next(junction.next, channel, row);
   const std::int32_t* const token = junction.token + row;
   const float* const dy = Strip(junction.dy, block, row, lane);
   const float* const ddropped = Strip(junction.ddropped, block, row, lane);
@@ -301,6 +302,15 @@ inline void JunctionBackward(const JunctionView& junction, Index block, Index ro
       return BackwardTile<Gate::kRelu>(junction, block, row, rows, product, sums);
     case Gate::kTanh:
       return BackwardTile<Gate::kTanh>(junction, block, row, rows, product, sums);
+  }
+}
+
+inline void MaskSquare(const DropoutMask& mask, std::uint32_t column, const float* in, float* out) {
+  for (Index lane = 0; lane < kBlock; lane += kLanes) {
+    const MaskStrip strip(mask, column + static_cast<std::uint32_t>(lane), 0);
+    for (Index row = 0; row < kBlock; ++row) {
+      StoreRow(strip.Apply(LoadRow(in + lane, row), row), out + lane, row);
+    }
   }
 }
 

@@ -53,6 +53,7 @@ inline constexpr Kernels kTable = {
               .gradient = TileGradientOf},
     .junction_forward = JunctionForward,
     .junction_backward = JunctionBackward,
+    .mask_square = MaskSquare,
     .exponentials = Exponentials,
     .shift_logits = ShiftLogits,
     .scale_rows = ScaleRows,

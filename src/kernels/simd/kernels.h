@@ -150,6 +150,10 @@ struct Kernels {
   void (*junction_backward)(const JunctionView& junction, Index block, Index row, Index rows,
                             const float* product, const BiasSums& sums);
 
+  // out = in, a 16 x 16 square of weights with a key per row, times the mask's factors; its columns
+  // count from `column`. out may be in.
+  void (*mask_square)(const DropoutMask& mask, std::uint32_t column, const float* in, float* out);
+
   // z: logits of `rows` rows of a tile, [panels][kMostRows, 32]; -infinity: not a word. Of each row
   // its largest to max[row], the sum of exp(z - max) to sum[row], and if `out` is given, these
   // exponentials to it, block after block, `pitch` apart, rows 16 apart.

@@ -121,7 +121,7 @@ void MinimalFilter::forward(const BlockedActivations& x, const ProductWeights& w
   float* filters = grown(filters_, w.panels * kPoints * grid.blocks * kPair);
   pool_.run(w.panels, [&](Index panel, int) {
     for (Index block = 0; block < grid.blocks; ++block) {
-      kernels_.combine({.in = w.v()[Array::kValue] + w.offset(panel, block, 0),
+      kernels_.combine({.in = w.read() + w.offset(panel, block, 0),
                         .in_pitch = kPair,
                         .in_step = kBlock,
                         .inputs = w.shape.taps,
@@ -155,8 +155,7 @@ void MinimalFilter::backward_data(const BlockedActivations& dz, const ProductWei
         if (input == w.input_blocks) {
           std::fill_n(to, kSquare, 0.0F);
         } else {
-          kernels_.transpose(
-              w.v()[Array::kValue] + w.offset(block / 2, input, tap) + block % 2 * kSquare, to);
+          kernels_.transpose(w.read() + w.offset(block / 2, input, tap) + block % 2 * kSquare, to);
         }
       }
       kernels_.combine({.in = squares,

@@ -47,6 +47,7 @@ class SimdBackend : public Backend {
   void store(const Activations& from, std::span<Real> logical) const override;
   void refresh(Weights& weights) override;
   void narrow(Weights& weights, WeightFormat format) override;
+  void drop(Weights& weights, const WeightDrop& drop) override;
   void embed(const Weights& table, std::span<const int> ids, Junction& out) override;
   void embed_backward(const Activations& dz, std::span<const int> ids, Weights& table) override;
   void conv_forward(const Activations& x, const Weights& weights, Junction& out) override;
@@ -65,6 +66,8 @@ class SimdBackend : public Backend {
                         std::span<const TableRows> words, Junction& below, Into into) override;
   void log_probabilities(const Activations& x, std::span<const TableRows> words,
                          std::span<const Index> tokens, std::span<Real> out) override;
+  void penalise(Junction& junction, std::span<const int> targets,
+                const ActivationPenalty& penalty) override;
   GateStatistics gate_statistics(const Junction& junction) override;
   double squared_norm(const Activations& x) override;
   double squared_norm(const Weights& weights) override;
@@ -75,6 +78,9 @@ class SimdBackend : public Backend {
  protected:
   // What is derived from the values of a panel of columns: |v|^2.
   virtual void refresh_panel(ProductWeights& w, Index panel);
+
+  // What products read under a weight drop.
+  virtual void take_drop(const ProductWeights& w);
 
   // The products of the softmax, with the words of one group. Before forward: what they read of x,
   // and of the words, which takes word_memory() floats.
@@ -97,6 +103,10 @@ class SimdBackend : public Backend {
   virtual void hidden_products(const BlockTape& tape, const WordGroup& group, bool first,
                                std::span<const Tile> tiles, float* sums, Index per_panel) const;
 
+  // One part per worker; reserved before a job, so that chunks need not ask for memory.
+  void reserve_workers(Index size);
+  float* worker_memory(int worker) { return workers_[static_cast<std::size_t>(worker)].data(); }
+
   ThreadPool& pool_;
   const Kernels& kernels_;
 
@@ -114,6 +124,7 @@ class SimdBackend : public Backend {
   void catch_up_range(const TableWeights& w, Index begin, Index end) const;
   void catch_up_rows(const TableWeights& w, std::span<const int> rows) const;
   void finish_product(ProductWeights& w);
+  void set_scales(ProductWeights& w);
   void refresh_table(TableWeights& w);
   void narrow_product(ProductWeights& w, WeightFormat format);
   void narrow_table(TableWeights& w, WeightFormat format);
@@ -125,9 +136,6 @@ class SimdBackend : public Backend {
 
   // Memory of an operation.
   float* shared_memory(Index size) { return grown(shared_, size); }
-  // One part per worker; reserved before a job, so that chunks need not ask for memory.
-  void reserve_workers(Index size);
-  float* worker_memory(int worker) { return workers_[static_cast<std::size_t>(worker)].data(); }
 
   RowUpdates updates_;
   Index tile_rows_;

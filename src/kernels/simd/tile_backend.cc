@@ -25,7 +25,22 @@ void TileBackend::refresh(Weights& weights) {
 
 void TileBackend::refresh_panel(ProductWeights& w, Index panel) {
   SimdBackend::refresh_panel(w, panel);
-  static_cast<TileWeights&>(w).pack(kernels_, panel);
+  if (!w.derives_late) static_cast<TileWeights&>(w).pack(kernels_, panel, w.panel_values(panel));
+}
+
+void TileBackend::make_ready(const TileWeights& w) {
+  if (!w.derives_late) return;
+  w.derives_late = false;
+  pool_.run(w.panels, [&](Index panel, int) { w.pack(kernels_, panel, w.panel_values(panel)); });
+}
+
+void TileBackend::take_drop(const ProductWeights& w) {
+  reserve_workers(w.panel_size());
+  pool_.run(w.panels, [&](Index panel, int worker) {
+    float* masked = worker_memory(worker);
+    w.mask_panel(kernels_, panel, masked);
+    static_cast<const TileWeights&>(w).pack(kernels_, panel, masked);
+  });
 }
 
 // Smallest first: what is left over of both is below what float keeps.

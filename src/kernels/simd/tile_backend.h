@@ -33,6 +33,7 @@ class TileBackend : public SimdBackend {
 
  protected:
   void refresh_panel(ProductWeights& w, Index panel) override;
+  void take_drop(const ProductWeights& w) override;
   void take_hidden(const BlockedActivations& x) override;
   Index word_memory(const TableWeights& w) const override;
   void pack_words(const WordGroup& group, float* packed) const override;
@@ -47,6 +48,8 @@ class TileBackend : public SimdBackend {
                        std::span<const Tile> tiles, float* sums, Index per_panel) const override;
 
  private:
+  // Packs what was put off.
+  void make_ready(const TileWeights& w);
   // A product whose operands have their second parts so far away.
   void multiply(TileProduct tile, Index a_low, Index b_low) const;
   void multiply(TileGradient tile, Index x_low, Index y_low) const;

@@ -36,8 +36,12 @@ void TileBackend::conv_forward(const Activations& x, const Weights& weights, Jun
   const auto& w = static_cast<const TileWeights&>(weights);
   const BlockedActivations& in = blocked(x);
   // Bound by reading weights, of which there may be copies in fewer bits.
-  if (in.is_single_tokens()) return SimdBackend::conv_forward(x, weights, out);
+  if (in.is_single_tokens()) {
+    if (w.drop.rate > 0) SimdBackend::take_drop(w);
+    return SimdBackend::conv_forward(x, weights, out);
+  }
   assert(in.channels() == w.shape.in && x.map().context >= w.shape.reach() && !w.stale);
+  make_ready(w);
   const ResolvedJunction junction(out);
   lines_.take(in, w.input_blocks, kernels_, pool_, parts_);
   const std::vector<Tile>& tiles = in.tiles();
@@ -123,6 +127,7 @@ void TileBackend::conv_backward_data(const Activations& dz, const Weights& weigh
   const BlockedActivations& dout = blocked(dz);
   assert(dout.channels() == w.shape.columns() && dz.map().context >= w.shape.reach());
   assert(dout.paired == w.shape.paired && !w.stale);
+  make_ready(w);
   lines_.take(dout, w.column_blocks, kernels_, pool_, parts_);
   const Index taps = w.shape.taps;
   const std::vector<Tile>& tiles = dout.tiles();

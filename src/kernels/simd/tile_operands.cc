@@ -107,17 +107,18 @@ void TileWeights::reserve() {
   if (trains()) backward.resize(backward_offset(lines_of(input_blocks)), parts);
 }
 
-void TileWeights::pack(const Kernels& kernels, Index panel) {
+void TileWeights::pack(const Kernels& kernels, Index panel, const float* values) const {
   assert(forward.data() != nullptr);  // reserve() comes with the first refresh()
   for (Index line = 0; line < lines_of(input_blocks); ++line) {
     for (Index tap = 0; tap < shape.taps; ++tap) {
-      pack_forward(kernels, panel, line, tap);
-      if (trains()) pack_backward(kernels, panel, line, tap);
+      pack_forward(kernels, panel, line, tap, values);
+      if (trains()) pack_backward(kernels, panel, line, tap, values);
     }
   }
 }
 
-void TileWeights::pack_forward(const Kernels& kernels, Index panel, Index line, Index tap) {
+void TileWeights::pack_forward(const Kernels& kernels, Index panel, Index line, Index tap,
+                               const float* values) const {
   Bfloat16* to = forward.data() + forward_offset(panel) + (line * shape.taps + tap) * kTilePair;
   each_part(parts, forward.low(), [&](Part which, Index part) {
     for (Index half = 0; half < 2; ++half) {
@@ -128,14 +129,15 @@ void TileWeights::pack_forward(const Kernels& kernels, Index panel, Index line, 
           std::fill_n(tile, kTile / 2, Bfloat16{0});
           continue;
         }
-        kernels.narrow.row_pairs(v()[Array::kValue] + offset(panel, block, tap) + half * kSquare,
+        kernels.narrow.row_pairs(values + (block * shape.taps + tap) * kPair + half * kSquare,
                                  kBlock / 2, which, tile);
       }
     }
   });
 }
 
-void TileWeights::pack_backward(const Kernels& kernels, Index panel, Index line, Index tap) {
+void TileWeights::pack_backward(const Kernels& kernels, Index panel, Index line, Index tap,
+                                const float* values) const {
   Bfloat16* to = backward.data() + backward_offset(line) +
                  (panel * shape.taps + shape.taps - 1 - tap) * kTilePair;
   each_part(parts, backward.low(), [&](Part which, Index part) {
@@ -147,7 +149,7 @@ void TileWeights::pack_backward(const Kernels& kernels, Index panel, Index line,
         continue;
       }
       for (Index half = 0; half < 2; ++half) {
-        kernels.narrow.column_pairs(v()[Array::kValue] + offset(panel, block, tap) + half * kSquare,
+        kernels.narrow.column_pairs(values + (block * shape.taps + tap) * kPair + half * kSquare,
                                     which, tile + half * kTile / 2);
       }
     }

@@ -108,16 +108,18 @@ struct TileWeights : ProductWeights {
   Index backward_offset(Index line) const { return line * panels * shape.taps * kTilePair; }
   // Memory for both copies; the one of backward only in training.
   void reserve();
-  // Of a panel, both.
-  void pack(const Kernels& kernels, Index panel);
+  // Of a panel whose numbers are `values`, both.
+  void pack(const Kernels& kernels, Index panel, const float* values) const;
 
   int parts;
   TileMemory forward, backward;
 
  private:
   bool trains() const { return v()[Array::kGradient] != nullptr; }
-  void pack_forward(const Kernels& kernels, Index panel, Index line, Index tap);
-  void pack_backward(const Kernels& kernels, Index panel, Index line, Index tap);
+  void pack_forward(const Kernels& kernels, Index panel, Index line, Index tap,
+                    const float* values) const;
+  void pack_backward(const Kernels& kernels, Index panel, Index line, Index tap,
+                     const float* values) const;
 };
 
 }  // namespace sluice::kernels::simd

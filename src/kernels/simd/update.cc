@@ -87,6 +87,8 @@ PreparedStep::PreparedStep(const UpdateRule& step) : rule(step) {
 
 void SimdBackend::refresh(Weights& weights) {
   if (auto* product = dynamic_cast<ProductWeights*>(&weights)) {
+    product->drop = {};
+    product->derives_late = false;
     pool_.run(product->panels, [&](Index panel, int) { refresh_panel(*product, panel); });
     finish_product(*product);
   } else {
@@ -108,12 +110,25 @@ void SimdBackend::refresh_panel(ProductWeights& w, Index panel) {
 void SimdBackend::finish_product(ProductWeights& w) {
   w.narrow = nullptr;
   w.stale = false;
+  for (Index column = 0; column < w.shape.columns() && w.b() != nullptr; ++column) {
+    w.biases.data()[w.place(column)] = (*w.b())[Array::kValue][column];
+  }
+  set_scales(w);
+}
+
+void SimdBackend::set_scales(ProductWeights& w) {
+  const bool drops = w.drop.rate > 0;
+  if (w.g() == nullptr) {
+    w.scales = drops ? AlignedBuffer(w.panels * kPanel) : AlignedBuffer();
+    std::fill_n(w.scales.data(), w.scales.size(), static_cast<float>(w.drop.keep()));
+    return;
+  }
   for (Index column = 0; column < w.shape.columns(); ++column) {
     const Index place = w.place(column);
-    if (w.b() != nullptr) w.biases.data()[place] = (*w.b())[Array::kValue][column];
-    if (w.g() == nullptr) continue;
-    w.scales.data()[place] =
+    float& scale = w.scales.data()[place];
+    scale =
         floor_and_scale(w.norm2[static_cast<std::size_t>(place)], (*w.g())[Array::kValue][column]);
+    if (drops) scale = static_cast<float>(static_cast<double>(scale) * w.drop.keep());
   }
 }
 
@@ -223,6 +238,8 @@ void SimdBackend::update_plain(const Slices& slices, Index size, const UpdateRul
 
 void SimdBackend::update_product(ProductWeights& w, const UpdateRule& rule) {
   const Index columns = w.shape.columns();
+  w.derives_late = w.drop.rate > 0;
+  w.drop = {};
   if (!w.has_gradient) {
     std::fill_n(w.v()[Array::kGradient], w.panels * w.panel_size(), 0.0F);
     if (w.g() != nullptr) std::fill_n((*w.g())[Array::kGradient], columns, 0.0F);
@@ -289,7 +306,11 @@ void SimdBackend::catch_up_words(std::span<const TableRows> words) const {
 void SimdBackend::discard_gradient(Weights& weights) {
   weights.has_gradient = false;
   weights.has_bias_gradient = false;
-  if (auto* table = dynamic_cast<TableWeights*>(&weights)) table->ledger.forget_gradients();
+  if (auto* table = dynamic_cast<TableWeights*>(&weights)) {
+    table->ledger.forget_gradients();
+  } else {
+    drop(weights, {});
+  }
 }
 
 }  // namespace sluice::kernels::simd

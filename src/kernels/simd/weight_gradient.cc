@@ -37,6 +37,7 @@ void WeightGradient::finish_block(Index panel, Index block, double* dots, double
     float* gradient = w_.v()[Array::kGradient] + at;
     // Columns that there are not, where their number of blocks is odd.
     if (2 * panel + 1 == w_.column_blocks) std::fill_n(gradient + kSquare, kSquare, 0.0F);
+    if (w_.drop.rate > 0) w_.mask_pair(kernels_, panel, block, tap, gradient, gradient);
     kernels_.add_dots(gradient, gradient, kPair, squares);
     if (dots == nullptr) continue;
     const float* v = w_.v()[Array::kValue] + at;

@@ -4,6 +4,8 @@
 #include <optional>
 #include <vector>
 
+#include "sluice/base/aligned_buffer.h"
+#include "sluice/kernels/dropout.h"
 #include "sluice/kernels/weights.h"
 #include "src/kernels/chunks.h"
 #include "src/kernels/row_ledger.h"
@@ -35,7 +37,19 @@ struct ProductWeights : Weights {
     return offset(at / kPanel, in / kBlock, tap) + at % kPanel / kBlock * kSquare +
            in % kBlock * kBlock + at % kBlock;
   }
+  const float* panel_values(Index panel) const { return v()[Array::kValue] + offset(panel, 0, 0); }
   Index panel_size() const { return input_blocks * shape.taps * kPair; }
+
+  // What products of floats read: of a weight drop in force the copy with its mask. The factor of
+  // what is kept is part of `scales`, so that masking a gradient twice does nothing.
+  const float* read() const { return drop.rate > 0 ? kept.data() : v()[Array::kValue]; }
+  // The numbers of a panel for 16 inputs and a tap; out may be in.
+  void mask_pair(const Kernels& kernels, Index panel, Index input_block, Index tap, const float* in,
+                 float* out) const;
+  // All of a panel, to `out`.
+  void mask_panel(const Kernels& kernels, Index panel, float* out) const;
+  // A new drop: its keys.
+  void set_drop(const WeightDrop& next);
 
   ConvShape shape;
   Index input_blocks, column_blocks, panels;
@@ -45,6 +59,12 @@ struct ProductWeights : Weights {
   std::optional<double> gradient_norm2;  // |dw'|^2; none: it was changed from outside
   AlignedBuffer scales, biases;          // empty: 1, 0
   std::unique_ptr<NarrowPanels> narrow;  // null: f32
+  WeightDrop drop;
+  std::vector<RowKey> drop_keys;  // [taps][input blocks][16]
+  mutable AlignedBuffer kept;     // where a backend has use for it
+  // After a step with a drop: what is derived from all values for products waits until it is read,
+  // because most likely the next step makes its own.
+  mutable bool derives_late = false;
 };
 
 // [blocks of rows][blocks of the width][16 rows][16], and a square behind, because products read
