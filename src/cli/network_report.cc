@@ -35,8 +35,12 @@ bool is_table(const SummaryRow& row) {
          (row.part == Part::kOutput && !narrowing && row.name != "output_projection");
 }
 
-// As the weights are stored: [words, width], or [taps, in, columns] of a product.
+bool is_norm(const SummaryRow& row) { return row.name.ends_with("norm"); }
+
+// As the weights are stored: [words, width], [taps, in, columns] of a product, [channels] of a
+// norm.
 std::vector<Index> shape_of(const SummaryRow& row) {
+  if (is_norm(row)) return {row.out};
   if (row.part == Part::kEmbedding) return {row.in, row.out};
   if (is_table(row)) return {row.out, row.in};
   return {row.kernel, row.in, row.paired ? 2 * row.out : row.out};
@@ -107,7 +111,7 @@ std::string as_text(const NetworkReport& report) {
   text += fmt::format("\nparameters         {}\n", parts_text(summary));
   text +=
       "field              tokens that an output sees\n"
-      "shape              [words, width] or [taps, in, columns] /dilation\n"
+      "shape              [words, width] or [taps, in, columns] /dilation; of a norm [channels]\n"
       "FLOP/token         forward, 2 for each multiply-add of a product";
   text +=
       has_tails(summary)

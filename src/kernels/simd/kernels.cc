@@ -18,6 +18,7 @@
 #include "combine-inl.h"
 #include "junction-inl.h"
 #include "narrow-inl.h"
+#include "norm-inl.h"
 #include "product-inl.h"
 #include "softmax-inl.h"
 #include "update-inl.h"
@@ -53,6 +54,10 @@ inline constexpr Kernels kTable = {
               .gradient = TileGradientOf},
     .junction_forward = JunctionForward,
     .junction_backward = JunctionBackward,
+    .norm_statistics = NormStatistics,
+    .norm_sums = NormSums,
+    .norm_forward = NormForward,
+    .norm_backward = NormBackward,
     .exponentials = Exponentials,
     .shift_logits = ShiftLogits,
     .scale_rows = ScaleRows,
