@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -47,6 +48,10 @@ std::vector<Index> shape_of(const SummaryRow& row) {
 }
 
 bool has_tails(const model::Summary& summary) { return summary.rows.back().tail >= 0; }
+
+bool has_norms(const model::Summary& summary) {
+  return std::any_of(summary.rows.begin(), summary.rows.end(), is_norm);
+}
 
 Json describe(const SummaryRow& row) {
   return {{"name", row.name},
@@ -111,8 +116,9 @@ std::string as_text(const NetworkReport& report) {
   text += fmt::format("\nparameters         {}\n", parts_text(summary));
   text +=
       "field              tokens that an output sees\n"
-      "shape              [words, width] or [taps, in, columns] /dilation; of a norm [channels]\n"
-      "FLOP/token         forward, 2 for each multiply-add of a product";
+      "shape              [words, width] or [taps, in, columns] /dilation\n";
+  if (has_norms(summary)) text += "                   [channels] of a norm\n";
+  text += "FLOP/token         forward, 2 for each multiply-add of a product";
   text +=
       has_tails(summary)
           ? ";\n                   head and all tails, as for a whole distribution: in training\n"

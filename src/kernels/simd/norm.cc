@@ -9,8 +9,9 @@
 namespace sluice::kernels::simd {
 namespace {
 
-NormView view_of(const BlockedActivations& x, const NormWeights& w) {
+NormView view_of(const BlockedActivations& x, const NormWeights& w, Rows dz = {}) {
   return {.x = x.rows(),
+          .dz = dz,
           .channels = w.shape().channels,
           .centred = w.shape().centred(),
           .eps = static_cast<float>(kNormEps),
@@ -66,8 +67,7 @@ void SimdBackend::norm_backward(const Activations& x, const Activations& dz, Nor
   const BlockedActivations &in = blocked(x), &dout = blocked(dz);
   assert(in.channels() == w.shape().channels && dout.channels() == in.channels());
   assert(in.span() == dout.span() && !dout.paired);
-  NormView norm = view_of(in, w);
-  norm.dz = dout.rows();
+  const NormView norm = view_of(in, w, dout.rows());
   const Index blocks = blocks_of(in.channels()), pitch = 2 * blocks * kBlock;
   const std::vector<Tile>& tiles = dout.tiles();
   const Chunks groups = groups_of(tiles);
