@@ -52,7 +52,7 @@ std::vector<Case> cases() {
       {"tied adaptive", wide(OutputType::kAdaptive)},
       {"projected, no norm", wide(OutputType::kSoftmax), kernels::UpdateKind::kSgd},
       {"tied, gtu", wide(OutputType::kSoftmax), kernels::UpdateKind::kAdam},
-      {"rms norm, relu", wide(OutputType::kAdaptive), kernels::UpdateKind::kAdamw},
+      {"rms norm, tanh", wide(OutputType::kAdaptive), kernels::UpdateKind::kAdamw},
       {"layer norm, projected", wide(OutputType::kSoftmax)}};
   all[2].config.output.tied = true;
   all[2].config.output.tail_div = 1;
@@ -61,7 +61,7 @@ std::vector<Case> cases() {
   all[4].config.output.tied = true;
   all[4].config.gate = kernels::Gate::kGtu;
   all[5].config.norm = Norm::kRms;
-  all[5].config.gate = kernels::Gate::kRelu;
+  all[5].config.gate = kernels::Gate::kTanh;
   all[6].config.norm = Norm::kLayer;
   all[6].config.output.projection = 23;
   return all;
