@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -35,14 +36,22 @@ bool is_table(const SummaryRow& row) {
          (row.part == Part::kOutput && !narrowing && row.name != "output_projection");
 }
 
-// As the weights are stored: [words, width], or [taps, in, columns] of a product.
+bool is_norm(const SummaryRow& row) { return row.name.ends_with("norm"); }
+
+// As the weights are stored: [words, width], [taps, in, columns] of a product, [channels] of a
+// norm.
 std::vector<Index> shape_of(const SummaryRow& row) {
+  if (is_norm(row)) return {row.out};
   if (row.part == Part::kEmbedding) return {row.in, row.out};
   if (is_table(row)) return {row.out, row.in};
   return {row.kernel, row.in, row.paired ? 2 * row.out : row.out};
 }
 
 bool has_tails(const model::Summary& summary) { return summary.rows.back().tail >= 0; }
+
+bool has_norms(const model::Summary& summary) {
+  return std::any_of(summary.rows.begin(), summary.rows.end(), is_norm);
+}
 
 Json describe(const SummaryRow& row) {
   return {{"name", row.name},
@@ -107,8 +116,9 @@ std::string as_text(const NetworkReport& report) {
   text += fmt::format("\nparameters         {}\n", parts_text(summary));
   text +=
       "field              tokens that an output sees\n"
-      "shape              [words, width] or [taps, in, columns] /dilation\n"
-      "FLOP/token         forward, 2 for each multiply-add of a product";
+      "shape              [words, width] or [taps, in, columns] /dilation\n";
+  if (has_norms(summary)) text += "                   [channels] of a norm\n";
+  text += "FLOP/token         forward, 2 for each multiply-add of a product";
   text +=
       has_tails(summary)
           ? ";\n                   head and all tails, as for a whole distribution: in training\n"

@@ -36,10 +36,17 @@ std::deque<nn::ResidualBlock> make_blocks(const ModelConfig& config, nn::Paramet
     blocks.emplace_back(
         ParameterScope(store, "blocks") / std::to_string(blocks.size()), width, layers,
         nn::LayerStyle{.gate = config.gate, .weight_norm = config.norm == Norm::kWeight},
-        static_cast<Real>(config.residual_scale));
+        static_cast<Real>(config.residual_scale), channel_norm(config));
     width = blocks.back().out();
   }
   return blocks;
+}
+
+std::unique_ptr<nn::Norm> make_output_norm(const ModelConfig& config, nn::ParameterStore& store) {
+  const std::optional<kernels::NormKind> kind = channel_norm(config);
+  if (!kind) return nullptr;
+  return std::make_unique<nn::Norm>(ParameterScope(store, "output_norm"),
+                                    kernels::NormShape{*kind, last_width(config)});
 }
 
 std::unique_ptr<nn::Product> make_output_projection(const ModelConfig& config,
@@ -103,6 +110,7 @@ GatedConvLm::GatedConvLm(const ModelConfig& config, Index vocabulary, kernels::B
       embedding_(make_embedding(config, vocabulary, store_)),
       input_projection_(make_input_projection(config, store_)),
       blocks_(make_blocks(config, store_)),
+      output_norm_(make_output_norm(config, store_)),
       output_projection_(make_output_projection(config, store_)),
       output_(ParameterScope(store_, "output"), softmax_shape(config, vocabulary),
               config.output.tied ? &embedding_ : nullptr) {
@@ -119,6 +127,7 @@ void GatedConvLm::initialise(std::uint64_t seed) {
     input_projection_->initialise(seed, linear(dropout.embedding, config_.embedding_dim));
   }
   for (nn::ResidualBlock& block : blocks_) block.initialise(seed, dropout.layer);
+  if (output_norm_ != nullptr) output_norm_->initialise();
   if (output_projection_ != nullptr) {
     output_projection_->initialise(seed, linear(0, last_width(config_)));
   }
@@ -165,7 +174,11 @@ GatedConvLm::State::State(const GatedConvLm& model, Index sequences, Index time,
   for (std::size_t i = 0; i < model.blocks_.size(); ++i) {
     model.blocks_[i].wire(workspace_, boundaries_[i], boundaries_[i + 1], caches_[i], turn, i);
   }
-  output_ = &boundaries_.back();
+  if (model.output_norm_ != nullptr) {
+    boundaries_.back().stream = workspace_.stream(last_width(model.config_));
+    model.output_norm_->wire(workspace_, normed_, turn++);
+  }
+  output_ = &last();
   if (model.output_projection_ != nullptr) {
     output_->dropped = workspace_.operand(last_width(model.config_));
     projected_.producer = &model.output_projection_->weights();
@@ -231,7 +244,8 @@ void GatedConvLm::State::set_dropout(std::uint64_t seed, std::uint64_t step,
   const DropoutConfig& rates = model_->config_.dropout;
   set(first().self, rates.embedding, rates.embedding_locked);
   for (std::size_t i = 0; i < caches_.size(); ++i) {
-    set(boundaries_[i].next, rates.layer, rates.layer_locked);
+    set(model_->blocks_[i].entrance(boundaries_[i], caches_[i]).next, rates.layer,
+        rates.layer_locked);
     for (Junction& inner : caches_[i].inner) set(inner.next, rates.layer, rates.layer_locked);
   }
   set(output_->next, rates.output, rates.output_locked);
@@ -326,9 +340,9 @@ void GatedConvLm::forward_hidden(std::span<const int> inputs, State& state) cons
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
     blocks_[i].forward(state.boundaries_[i], state.boundaries_[i + 1], state.caches_[i]);
   }
+  if (output_norm_ != nullptr) output_norm_->forward(state.boundaries_.back(), state.normed_);
   if (output_projection_ != nullptr) {
-    backend().conv_forward(*state.boundaries_.back().dropped, output_projection_->weights(),
-                           state.projected_);
+    backend().conv_forward(*state.last().dropped, output_projection_->weights(), state.projected_);
   }
 }
 
@@ -365,11 +379,12 @@ void GatedConvLm::backward(std::span<const int> inputs, State& state,
   }
   output_.backward(*state.output_, state.softmax_);
   if (output_projection_ != nullptr) {
-    backend().conv_backward_weights(*state.boundaries_.back().dropped, *state.projected_.dz,
+    backend().conv_backward_weights(*state.last().dropped, *state.projected_.dz,
                                     output_projection_->weights());
-    backend().conv_backward_data(*state.projected_.dz, output_projection_->weights(),
-                                 state.boundaries_.back(), Into::kClose);
+    backend().conv_backward_data(*state.projected_.dz, output_projection_->weights(), state.last(),
+                                 Into::kClose);
   }
+  if (output_norm_ != nullptr) output_norm_->backward(state.normed_, state.boundaries_.back());
   for (std::size_t i = blocks_.size(); i-- > 0;) {
     nn::ResidualBlock::Observer layers;
     if (observe != nullptr) {

@@ -20,6 +20,12 @@ bool has_input_projection(const ModelConfig& config) {
          config.embedding_dim != first_width(config);
 }
 
+std::optional<kernels::NormKind> channel_norm(const ModelConfig& config) {
+  if (config.norm == Norm::kRms) return kernels::NormKind::kRms;
+  if (config.norm == Norm::kLayer) return kernels::NormKind::kLayer;
+  return std::nullopt;
+}
+
 Index first_width(const ModelConfig& config) {
   return config.blocks.front().layers.front().channels;
 }

@@ -40,9 +40,22 @@ class Builder {
     rows_.push_back(std::move(row));
   }
 
+  // Gains, and of a layer norm offsets.
+  void add_norm(std::string name, Index width, Part part) {
+    const std::optional<kernels::NormKind> kind = channel_norm(config_);
+    if (!kind) return;
+    rows_.push_back({.name = std::move(name),
+                     .part = part,
+                     .in = width,
+                     .out = width,
+                     .parameters = *kind == kernels::NormKind::kLayer ? 2 * width : width,
+                     .receptive_field = field_});
+  }
+
   void add_block(const BlockConfig& block, Index number, Index& width) {
     const std::string name = fmt::format("blocks.{}", number);
     const Index in = width;
+    add_norm(name + ".norm", in, Part::kBody);
     for (std::size_t i = 0; i < block.layers.size(); ++i) {
       const LayerConfig& layer = block.layers[i];
       field_ += (layer.kernel - 1) * layer.dilation;
@@ -58,6 +71,7 @@ class Builder {
   }
 
   void add_output(Index width) {
+    add_norm("output_norm", width, Part::kOutput);
     if (has_output_projection(config_)) {
       add_product({.name = "output_projection",
                    .part = Part::kOutput,

@@ -11,9 +11,12 @@ using kernels::Junction;
 
 ResidualBlock::ResidualBlock(const ParameterScope& scope, Index in,
                              const std::vector<LayerShape>& layers, const LayerStyle& style,
-                             Real scale)
+                             Real scale, std::optional<kernels::NormKind> norm)
     : in_(in), scale_(scale) {
   assert(!layers.empty());
+  if (norm) {
+    norm_ = std::make_unique<Norm>(scope / "norm", kernels::NormShape{*norm, in});
+  }
   Index width = in;
   for (std::size_t i = 0; i < layers.size(); ++i) {
     layers_.emplace_back(scope / "layers" / std::to_string(i), width, layers[i], style);
@@ -27,7 +30,8 @@ ResidualBlock::ResidualBlock(const ParameterScope& scope, Index in,
 
 void ResidualBlock::wire(Workspace& workspace, Junction& in, Junction& out, Cache& cache,
                          std::size_t& turn, std::size_t block) const {
-  in.dropped = workspace.operand(in_);
+  if (norm_ != nullptr) norm_->wire(workspace, cache.normed, turn++);
+  entrance(in, cache).dropped = workspace.operand(in_);
   in.dy = workspace.gradient(in_, Workspace::Gradient::kStream, block);
   cache.inner.resize(layers_.size() - 1);
   for (std::size_t i = 0; i + 1 < layers_.size(); ++i) {
@@ -56,8 +60,9 @@ void ResidualBlock::forward(Junction& in, Junction& out, Cache& cache) const {
     raw.stream = cache.projected;
     projection_->backend().conv_forward(*in.plain, projection_->weights(), raw);
   }
+  if (norm_ != nullptr) norm_->forward(in, cache.normed);
   for (std::size_t i = 0; i < layers_.size(); ++i) {
-    layers_[i].forward(i == 0 ? in : cache.inner[i - 1],
+    layers_[i].forward(i == 0 ? entrance(in, cache) : cache.inner[i - 1],
                        i + 1 == layers_.size() ? out : cache.inner[i]);
   }
 }
@@ -71,8 +76,9 @@ void ResidualBlock::backward(Junction& out, Junction& in, Cache& cache, const Ob
   for (std::size_t i = layers_.size(); i-- > 0;) {
     Junction& behind = i + 1 == layers_.size() ? out : cache.inner[i];
     if (observe != nullptr) observe(i, behind);
-    layers_[i].backward(behind, i == 0 ? in : cache.inner[i - 1]);
+    layers_[i].backward(behind, i == 0 ? entrance(in, cache) : cache.inner[i - 1]);
   }
+  if (norm_ != nullptr) norm_->backward(cache.normed, in);
 }
 
 void ResidualBlock::drop_weights(std::uint64_t key, double rate) {
@@ -86,6 +92,7 @@ Index ResidualBlock::stored_weights() const {
 }
 
 void ResidualBlock::initialise(std::uint64_t seed, double dropout) {
+  if (norm_ != nullptr) norm_->initialise();
   for (GatedLayer& layer : layers_) layer.initialise(seed, dropout);
   if (projection_ != nullptr) {
     projection_->initialise(seed, std::sqrt(1 / static_cast<double>(in_)));

@@ -284,7 +284,8 @@ Index bytes_read(const model::SummaryRow& row, kernels::WeightFormat format) {
   // Tied words are weights of the product and parameters of the embedding.
   const Index bytes =
       weights * kernels::bytes_of(format) + std::max(row.parameters - weights, Index{0}) * kFloat;
-  return format == kernels::WeightFormat::kInt8 ? bytes + columns * kFloat : bytes;
+  const bool scaled = format == kernels::WeightFormat::kInt8 && weights > 0;
+  return scaled ? bytes + columns * kFloat : bytes;
 }
 
 }  // namespace

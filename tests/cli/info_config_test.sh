@@ -43,6 +43,10 @@ total 229305428 gcnn-14
 total $((229305428 - 3320 * (280 + 32))) gcnn-14 --vocab $((267744 - 3320))
 total $((256 * 6 + 6 * 8 + 2 * 8 + 2 * (3 * 8 * 16 + 2 * 16) + 9 * 256)) tiny.json \
   --set tokenizer.type=byte --set 'model.output.cutoffs=[]'
+total $((256 * 6 + 6 * 8 + 8 + 2 * (16 + 3 * 8 * 16 + 16) + 16 + 9 * 256)) tiny.json \
+  --set tokenizer.type=byte --set 'model.output.cutoffs=[]' --set model.norm=layer
+grep -qE '^blocks\.1\.norm +\[8\] +16 +3 +0$' "$out" || fail "norm: $(cat "$out")"
+grep -qE '^ +\[channels\] of a norm$' "$out" || fail "norm: $(cat "$out")"
 # A trained model has what its config said.
 succeeds train tiny.json --out runs/a --max-steps 1
 succeeds info runs/a --json

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "sluice/nn/gated_layer.h"
+#include "sluice/nn/norm.h"
 #include "tests/support/layer_bench.h"
 #include "tests/support/outcome.h"
 #include "tests/support/weights_bench.h"
@@ -102,6 +103,51 @@ Outcome train_layer(const std::string& name, int threads, const LayerCase& c) {
     }
     bench.store.update(
         rule_of(c.kind, static_cast<std::int64_t>(step), 1 / static_cast<double>(c.map.tokens())));
+  }
+  for (const Array array : {Array::kValue, Array::kState0, Array::kState1}) {
+    result.add("array " + std::to_string(static_cast<int>(array)), bench.store, array);
+  }
+  return result;
+}
+
+struct NormCase {
+  NormShape shape;
+  RowMap map;
+  UpdateKind kind;
+};
+
+// Three steps of two micro-batches, the last one without a gradient, behind a stream and with
+// dropout.
+Outcome train_norm(const std::string& name, int threads, const NormCase& c) {
+  ThreadPool pool(threads);
+  const auto backend = testing::make_backend(name, pool);
+  testing::LayerBench bench(*backend, c.map, c.shape.channels);
+  nn::Norm norm(nn::ParameterScope(bench.store, "norm"), c.shape);
+  bench.open(c.shape.channels, testing::kTrainingArrays);
+  bench.in.stream = bench.workspace.stream(c.shape.channels);
+  bench.out.next = {.key = 5, .rate = 0.3, .first_sequence = 2};
+  norm.wire(bench.workspace, bench.out, 0);
+  bench.close();
+  norm.initialise();
+  testing::stir_parameters(bench.store, 2);
+  Outcome result;
+  for (std::uint64_t step = 1; step <= 3; ++step) {
+    for (const std::uint64_t part : {0, 1}) {
+      const std::uint64_t seed = 10 * step + 3 * part;
+      std::vector<Real> x = normal_values(numbers(c.map, c.shape.channels), seed, 2);
+      for (Real& value : x) value += Real(0.5);
+      bench.set_input(x);
+      norm.forward(bench.in, bench.out);
+      result.add("output", bench.output());
+      if (step == 3) continue;
+      bench.start_backward(normal_values(numbers(c.map, c.shape.channels), seed + 1, 1));
+      norm.backward(bench.out, bench.in);
+      result.add("input's gradient", bench.input_gradient());
+    }
+    result.add("gradient", bench.store, Array::kGradient);
+    result.add("norm of the gradient", bench.store.squared_gradient_norm());
+    bench.store.update(rule_of(c.kind, static_cast<std::int64_t>(step),
+                               1 / static_cast<double>(2 * c.map.tokens())));
   }
   for (const Array array : {Array::kValue, Array::kState0, Array::kState1}) {
     result.add("array " + std::to_string(static_cast<int>(array)), bench.store, array);
@@ -234,6 +280,28 @@ TEST_CASE("Backends: layers train alike", "[kernels]") {
       const Outcome actual = train_layer(name, 1, c);
       testing::check_close(actual, expected);
       CHECK(train_layer(name, 3, c) == actual);
+    }
+  }
+}
+
+// Channels that fill no register or block, and maps of one tile, of many, and of more than 32.
+TEST_CASE("Backends: norms train alike", "[kernels]") {
+  int number = 0;
+  for (const Index channels : {5, 16, 17, 40, 100}) {
+    for (const NormKind norm : {NormKind::kRms, NormKind::kLayer}) {
+      for (const RowMap& map :
+           {RowMap{1, 1, 0}, RowMap{3, 1, 2}, RowMap{2, 7, 0}, RowMap{3, 150, 4}}) {
+        const NormCase c = {{norm, channels}, map, static_cast<UpdateKind>(number++ % 4)};
+        INFO(channels << " channels, kind " << static_cast<int>(norm) << ", B " << map.sequences
+                      << ", T " << map.time);
+        const Outcome expected = train_norm(testing::kReference, 1, c);
+        for (const std::string& name : testing::backend_names()) {
+          INFO(name);
+          const Outcome actual = train_norm(name, 1, c);
+          testing::check_close(actual, expected);
+          CHECK(train_norm(name, 3, c) == actual);
+        }
+      }
     }
   }
 }

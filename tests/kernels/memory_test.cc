@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <numeric>
 
+#include "sluice/nn/norm.h"
 #include "tests/support/backends.h"
 #include "tests/support/tiny_model.h"
 #include "tests/support/weights_bench.h"
@@ -257,6 +258,49 @@ TEST_CASE("Backends: sequences of one token have the same bits alone and togethe
     const std::vector<Real> alone = forward(part);
     REQUIRE(std::equal(alone.begin(), alone.end(),
                        together.begin() + static_cast<std::ptrdiff_t>(24 * s)));
+  }
+}
+
+// A row's bits are its own, and context rows stay what they are.
+TEST_CASE("Backends: a norm gives a token the same bits in any batch, and context rows none",
+          "[kernels]") {
+  const std::string name = GENERATE(from_range(testing::backend_names()));
+  const auto kind = GENERATE(NormKind::kRms, NormKind::kLayer);
+  INFO(name << ", kind " << static_cast<int>(kind));
+  constexpr Index kChannels = 23, kTime = 40;
+  ThreadPool pool(2);
+  const auto backend = testing::make_backend(name, pool);
+  nn::ParameterStore store(*backend);
+  nn::Norm norm(nn::ParameterScope(store, "norm"), {kind, kChannels});
+  store.allocate({Array::kValue});
+  norm.initialise();
+  testing::stir_parameters(store, 2);
+  const std::vector<Real> x = normal_values(kTime * kChannels, 1, 1);
+  // Of sequences of `time` tokens, as many as it takes; behind: the same three tokens later.
+  const auto outputs = [&](Index time, std::vector<Real>& behind) {
+    const RowMap map = {.sequences = kTime / time, .time = time, .context = 3};
+    const auto in = backend->activations(map, kChannels, Form::kStream);
+    const auto out = backend->activations(map, kChannels, Form::kOperand);
+    backend->load(*in, x);
+    Junction from, to;
+    from.stream = in.get();
+    to.dropped = out.get();
+    norm.forward(from, to);
+    std::vector<Real> y(x.size());
+    backend->store(*out, y);
+    behind = Delay(*backend, kChannels, 3)(*out);
+    return y;
+  };
+  std::vector<Real> behind, other;
+  const std::vector<Real> whole = outputs(kTime, behind);
+  CHECK(std::all_of(behind.begin(), behind.begin() + 3 * kChannels,
+                    [](Real value) { return value == 0; }));
+  CHECK(std::equal(behind.begin() + 3 * kChannels, behind.end(), whole.begin()));
+  for (const Index time : {1, 8, 20}) {
+    INFO(time << " tokens");
+    CHECK(outputs(time, other) == whole);
+    CHECK(std::all_of(other.begin(), other.begin() + std::min<Index>(time, 3) * kChannels,
+                      [](Real value) { return value == 0; }));
   }
 }
 

@@ -15,8 +15,9 @@ namespace {
 using Origins = std::vector<BatchStream::Origin>;
 
 // Widths that fill neither registers nor panels; several panels and tails in the output.
-ModelConfig wide_config(bool adaptive) {
+ModelConfig wide_config(bool adaptive, Norm norm = Norm::kWeight) {
   ModelConfig config = testing::full_config();
+  config.norm = norm;
   config.blocks.push_back(testing::block({{.kernel = 3, .channels = 83}}, 2));
   if (adaptive) {
     config.output.type = OutputType::kAdaptive;
@@ -84,8 +85,10 @@ std::vector<std::size_t> first_texts(std::size_t count) {
 
 TEST_CASE("BatchStream: a text has the same bits in a batch of any size", "[model]") {
   const bool adaptive = GENERATE(false, true);
+  const Norm norm =
+      adaptive ? GENERATE(Norm::kWeight, Norm::kRms) : GENERATE(Norm::kLayer, Norm::kWeight);
   const std::string name = GENERATE(from_range(testing::product_backend_names()));
-  const Subject s(wide_config(adaptive), 1300, 2, name);
+  const Subject s(wide_config(adaptive, norm), 1300, 2, name);
   std::map<std::size_t, std::vector<Real>> alone;
   for (std::size_t text = 0; text < 33; ++text) alone[text] = together(s, {text});
   CHECK(alone[0] != alone[1]);

@@ -18,13 +18,20 @@ using testing::kVocabulary;
 using Result = testing::ForwardResult;
 using Subject = testing::ModelBench;
 
+ModelConfig normed(ModelConfig config, Norm norm) {
+  config.norm = norm;
+  return config;
+}
+
 }  // namespace
 
 TEST_CASE("GatedConvLm: a prediction sees its receptive field, exactly, and no token after it",
           "[model]") {
   const ModelConfig config = GENERATE(
-      testing::full_config(), testing::tiny_config(6, {block({{.kernel = 5, .channels = 6}}),
-                                                       block({{.kernel = 1, .channels = 8}})}));
+      testing::full_config(), normed(testing::full_config(), Norm::kRms),
+      normed(testing::full_config(), Norm::kLayer),
+      testing::tiny_config(
+          6, {block({{.kernel = 5, .channels = 6}}), block({{.kernel = 1, .channels = 8}})}));
   Subject subject(config);
   const Index field = receptive_field(config);
   // As one short list of rows, where work is cut over channels, and as a long one.
@@ -52,7 +59,8 @@ TEST_CASE("GatedConvLm: a prediction sees its receptive field, exactly, and no t
 }
 
 TEST_CASE("GatedConvLm: sequences in a batch are as if alone", "[model]") {
-  Subject subject(testing::full_config());
+  Subject subject(
+      normed(testing::full_config(), GENERATE(Norm::kWeight, Norm::kRms, Norm::kLayer)));
   constexpr Index kSequences = 5, kTime = 23;
   const testing::TokenBatch batch = testing::token_batch(kSequences, kTime, kVocabulary, 5);
   const auto together = subject.model.state(kSequences, kTime, false);
@@ -68,7 +76,8 @@ TEST_CASE("GatedConvLm: sequences in a batch are as if alone", "[model]") {
 
 TEST_CASE("GatedConvLm: windows with carried context are one long window", "[model]") {
   // The second is wide enough for short windows to be cut over channels.
-  Subject subject(GENERATE(testing::full_config(),
+  Subject subject(GENERATE(testing::full_config(), normed(testing::full_config(), Norm::kRms),
+                           normed(testing::full_config(), Norm::kLayer),
                            testing::tiny_config(20, {block({{.kernel = 3, .channels = 70}}),
                                                      block({{.kernel = 2, .channels = 50}})})));
   constexpr Index kSequences = 3, kTime = 40;
@@ -170,6 +179,8 @@ TEST_CASE("GatedConvLm: training gives the same bits with 1, 2 and 3 threads", "
     vocabulary = 700, sequences = 3, time = 110;
     SECTION("whole softmax") {}
     SECTION("two-layer softmax") { config.output.projection = 50; }
+    SECTION("rms norm") { config.norm = Norm::kRms; }
+    SECTION("layer norm") { config.norm = Norm::kLayer; }
     SECTION("adaptive softmax, tails over several chunks") {
       config.gate = kernels::Gate::kSwiglu;
       config.output.type = OutputType::kAdaptive;

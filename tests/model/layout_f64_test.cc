@@ -110,6 +110,10 @@ TEST_CASE("GatedConvLm: losses, gradients and updates do not depend on the layou
       config.output.projection = 6;
     }
   }
+  SECTION("norms of channels") {
+    config.norm = GENERATE(Norm::kRms, Norm::kLayer);
+    config.input_projection = InputProjection::kAlways;
+  }
   SECTION("no weight norm, no bias") {
     config.norm = Norm::kNone;
     config.output.bias = false;
@@ -129,6 +133,7 @@ TEST_CASE("GatedConvLm: memory in another shape gives the bits of memory made fo
     config.output.cutoffs = {3, 5};
     config.output.tail_div = 2;
   }
+  SECTION("layer norm") { config.norm = Norm::kLayer; }
   Subject a(backend, config), b(backend, config);
   const auto reused = b.model.state(3, 8, true);
   std::uint64_t step = 0;
@@ -185,6 +190,7 @@ TEST_CASE("GatedConvLm: carried context and log-probabilities do not depend on t
     config.output.cutoffs = {3, 5};
     config.output.tail_div = 2;
   }
+  SECTION("rms norm") { config.norm = Norm::kRms; }
   Subject a(testing::kReference, config), b(testing::kBlocked, config);
   const auto run = [&](Subject& s) {
     std::vector<Real> out;

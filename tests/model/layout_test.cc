@@ -52,13 +52,19 @@ std::vector<Case> cases() {
       {"adaptive", wide(OutputType::kAdaptive), kernels::UpdateKind::kAdamw},
       {"tied adaptive", wide(OutputType::kAdaptive)},
       {"projected, no norm", wide(OutputType::kSoftmax), kernels::UpdateKind::kSgd},
-      {"tied, gtu", wide(OutputType::kSoftmax), kernels::UpdateKind::kAdam}};
+      {"tied, gtu", wide(OutputType::kSoftmax), kernels::UpdateKind::kAdam},
+      {"rms norm, tanh", wide(OutputType::kAdaptive), kernels::UpdateKind::kAdamw},
+      {"layer norm, projected", wide(OutputType::kSoftmax)}};
   all[2].config.output.tied = true;
   all[2].config.output.tail_div = 1;
   all[3].config.norm = Norm::kNone;
   all[3].config.output.projection = 23;
   all[4].config.output.tied = true;
   all[4].config.gate = kernels::Gate::kGtu;
+  all[5].config.norm = Norm::kRms;
+  all[5].config.gate = kernels::Gate::kTanh;
+  all[6].config.norm = Norm::kLayer;
+  all[6].config.output.projection = 23;
   return all;
 }
 

@@ -68,6 +68,9 @@ TEST_CASE("summarise: counts what a network declares: GLU, softmax", "[model]") 
   for (const Case& test : std::vector<Case>{
            {"every kind of block", full_config()},
            {"no weight norm", changed([](ModelConfig& c) { c.norm = Norm::kNone; })},
+           {"rms norm", changed([](ModelConfig& c) { c.norm = Norm::kRms; })},
+           {"layer norm",
+            changed([](ModelConfig& c) { c.norm = Norm::kLayer, c.output.projection = 4; })},
            {"no bias", changed([](ModelConfig& c) { c.output.bias = false; })},
            {"always projected",
             changed([](ModelConfig& c) { c.input_projection = InputProjection::kAlways; })},
@@ -159,6 +162,22 @@ TEST_CASE("summarise: multiply-adds and fields, layer by layer", "[model]") {
   CHECK(work == std::vector<Index>{0, 5 * 4, 3 * 4 * 8, 4 * 12, 2 * 6 * 14, 4 * 7, 7 * 23});
   CHECK(fields == std::vector<Index>{1, 1, 5, 5, 6, 6, 6});
   CHECK(summary.multiply_adds() == std::accumulate(work.begin(), work.end(), Index{0}));
+}
+
+TEST_CASE("summarise: a norm in front of each block and of the output", "[model]") {
+  ModelConfig config = tiny_config(
+      5, {block({{.kernel = 3, .channels = 4}}), block({{.kernel = 2, .channels = 7}})});
+  config.norm = Norm::kLayer;
+  std::vector<std::string> names;
+  std::vector<Index> parameters;
+  for (const SummaryRow& row : summarise(config, kVocabulary).rows) {
+    if (!row.name.ends_with("norm")) continue;
+    CHECK(row.multiply_adds == 0);
+    names.push_back(row.name);
+    parameters.push_back(row.parameters);
+  }
+  CHECK(names == std::vector<std::string>{"blocks.0.norm", "blocks.1.norm", "output_norm"});
+  CHECK(parameters == std::vector<Index>{2 * 4, 2 * 4, 2 * 7});
 }
 
 TEST_CASE("summarise: in training a tail costs what its targets are", "[model]") {

@@ -17,10 +17,11 @@ using kernels::Array;
 // One block on a bench.
 struct Subject {
   Subject(kernels::Backend& backend, const kernels::RowMap& map, Index in,
-          const std::vector<LayerShape>& layers, bool weight_norm, Real scale)
+          const std::vector<LayerShape>& layers, bool weight_norm, Real scale,
+          std::optional<kernels::NormKind> norm = std::nullopt)
       : bench(backend, map, in),
         block(ParameterScope(bench.store), in, layers, LayerStyle{.weight_norm = weight_norm},
-              scale) {
+              scale, norm) {
     bench.open(block.out());
     std::size_t turn = 0;
     block.wire(bench.workspace, bench.in, bench.out, cache, turn, 0);
@@ -45,11 +46,12 @@ struct Case {
   std::vector<LayerShape> layers;
   bool weight_norm = true;
   Index sequences = 2, time = 7;
+  std::optional<kernels::NormKind> norm = {};
 };
 
 testing::GradientMismatch check(kernels::Backend& backend, const Case& c) {
   const kernels::RowMap map = {.sequences = c.sequences, .time = c.time, .context = 9};
-  Subject subject(backend, map, c.in, c.layers, c.weight_norm, 0.6);
+  Subject subject(backend, map, c.in, c.layers, c.weight_norm, 0.6, c.norm);
   subject.block.initialise(1, 0);
   testing::stir_parameters(subject.bench.store, 2);
   const auto values = [&](Index channels, std::uint64_t seed) {
@@ -96,7 +98,19 @@ TEST_CASE("ResidualBlock: gradients agree with differences at odd shapes", "[nn]
                     .in = 3,
                     .layers = {{.kernel = 7, .channels = 3}},
                     .sequences = 3,
-                    .time = 2});
+                    .time = 2},
+               Case{.name = "behind an rms norm",
+                    .in = 5,
+                    .layers = {{.kernel = 3, .channels = 5}},
+                    .weight_norm = false,
+                    .norm = kernels::NormKind::kRms},
+               Case{.name = "bottleneck and projection behind a layer norm",
+                    .in = 4,
+                    .layers = {{.kernel = 1, .channels = 3},
+                               {.kernel = 3, .channels = 2, .dilation = 4},
+                               {.kernel = 1, .channels = 6}},
+                    .weight_norm = false,
+                    .norm = kernels::NormKind::kLayer});
   const std::string name = GENERATE(testing::kReference, testing::kBlocked);
   ThreadPool pool(1);
   const auto backend = testing::make_backend(name, pool);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tests/support/blocked_junction.h"
+#include "tests/support/blocked_norm.h"
 #include "tests/support/blocked_statistics.h"
 
 namespace sluice::testing {
@@ -141,7 +142,7 @@ class BlockedBackend : public Backend {
 
   void embed(const Weights& table, std::span<const int> ids, Junction& out) override {
     const auto& w = static_cast<const BlockedTable&>(table);
-    each_token(*out.dropped, [&](Index s, Index t, std::size_t token) {
+    each_token(out.output(), [&](Index s, Index t, std::size_t token) {
       std::vector<Real> z(static_cast<std::size_t>(w.shape.width));
       for (std::size_t c = 0; c < z.size() && ids[token] != kNoWord; ++c) {
         z[c] = w.at(Array::kValue, ids[token], static_cast<Index>(c));
@@ -202,6 +203,15 @@ class BlockedBackend : public Backend {
                                             w.mask(tap, in, column);
       });
     });
+  }
+
+  void norm_forward(const Activations& x, const NormWeights& weights, Junction& out) override {
+    blocked::norm_forward(x, weights, out);
+  }
+  void norm_backward(const Activations& x, const Activations& dz, NormWeights& weights,
+                     Junction& below, Into into) override {
+    clear_gradient(weights);
+    blocked::norm_backward(x, dz, weights, below, into);
   }
 
   void carry_context(const Activations& from, Activations& to,
@@ -332,10 +342,14 @@ class BlockedBackend : public Backend {
       if (slices != nullptr) std::fill_n((*slices)[Array::kGradient], size, Real(0));
     };
     const auto* product = dynamic_cast<const BlockedProduct*>(&weights);
+    const auto* norm = dynamic_cast<const NormWeights*>(&weights);
     const auto* table = dynamic_cast<const BlockedTable*>(&weights);
-    const Index columns = product != nullptr ? product->shape.columns() : table->shape.rows;
+    const Index columns = product != nullptr ? product->shape.columns()
+                          : norm != nullptr  ? norm->shape().channels
+                                             : table->shape.rows;
     if (!weights.has_gradient) {
       clear(&weights.v(), product != nullptr ? BlockedProduct::stored(product->shape)
+                          : norm != nullptr  ? columns
                                              : BlockedTable::stored(table->shape));
       clear(weights.g(), columns);
     }
@@ -383,6 +397,11 @@ class BlockedBackend : public Backend {
       });
       if (normed) all(*w->g(), w->shape.columns(), true);
       if (w->b() != nullptr) all(*w->b(), w->shape.columns(), false);
+      return;
+    }
+    if (const auto* norm = dynamic_cast<const NormWeights*>(&weights)) {
+      all(norm->v(), norm->shape().channels, false);
+      if (norm->b() != nullptr) all(*norm->b(), norm->shape().channels, false);
       return;
     }
     const auto& t = static_cast<const BlockedTable&>(weights);

@@ -121,7 +121,7 @@ double gate_value(Gate gate, double a, double b, std::pair<double, double>& save
 }
 
 void close_row(Junction& junction, Index s, Index t, std::vector<Real> d) {
-  const Activations& rows = *junction.dropped;
+  const Activations& rows = junction.output();
   add(junction.ddropped, s, t, d);
   mask(junction.next, rows, s, t, d);
   add(junction.dy, s, t, d);
@@ -176,11 +176,7 @@ void forward_row(Junction& junction, Index s, Index t, std::vector<Real> z) {
     shift(junction.residual_producer, residual);
     for (std::size_t c = 0; c < y.size(); ++c) y[c] += residual[c];
   }
-  const Activations* any = nullptr;
-  for (const Activations* out : {junction.stream, junction.plain, junction.dropped}) {
-    if (out != nullptr) any = out;
-  }
-  const Activations& rows = *any;
+  const Activations& rows = junction.output();
   for (Real& value : y) value *= junction.scale;
   mask(junction.self, rows, s, t, y);
   write(junction.stream, s, t, y);
@@ -195,7 +191,7 @@ void backward_rows(Junction& below, Into into, const Activations& from, const Ro
                                                : nullptr;
   if (part == nullptr) prepare_bias(below);
   const auto channels =
-      static_cast<std::size_t>(part != nullptr ? part->channels() : below.dropped->channels());
+      static_cast<std::size_t>(part != nullptr ? part->channels() : below.output().channels());
   const bool scattered = part != nullptr && from.selection() != part->selection();
   if (scattered && !part->written) {
     each_token(*part, [&](Index s, Index t, std::size_t) {

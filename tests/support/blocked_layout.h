@@ -178,6 +178,7 @@ struct BlockedTable : Weights {
 };
 
 inline void narrow_values(Weights& weights, WeightFormat format) {
+  if (dynamic_cast<const NormWeights*>(&weights) != nullptr) return;
   if (const auto* w = dynamic_cast<const BlockedProduct*>(&weights)) {
     for (Index channel = 0; channel < w->shape.columns(); ++channel) {
       narrow_channel(format, [&](const auto& visit) {

@@ -9,7 +9,7 @@ GateStatistics gate_statistics(const Junction& junction) {
   if (!has_openness(junction.gate) || junction.saved == nullptr) return all;
   const BlockedActivations& saved = of(*junction.saved);
   const Index per_channel = saved_per_channel(junction.gate);
-  const Index channels = junction.dropped->channels();
+  const Index channels = junction.output().channels();
   each_token(saved, [&](Index s, Index t, std::size_t) {
     for (Index c = 0; c < channels; ++c) {
       const Real first = saved.at(s, t, per_channel * c);

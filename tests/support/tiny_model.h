@@ -69,10 +69,10 @@ inline std::vector<Real> normal_values(std::size_t size, std::uint64_t seed, dou
   return values;
 }
 
-// Moves biases off zero and gains off |v|, so that a test sees what they do.
+// Moves biases off zero and gains off |v| or 1, so that a test sees what they do.
 inline void stir_parameters(nn::ParameterStore& store, std::uint64_t seed) {
   for (nn::Parameter& parameter : store.parameters()) {
-    const bool gain = parameter.name.ends_with("weight_g");
+    const bool gain = parameter.name.ends_with("weight_g") || parameter.name.ends_with("norm.gain");
     if (!gain && !parameter.name.ends_with("bias")) continue;
     std::vector<Real> values(static_cast<std::size_t>(parameter.elements()));
     store.read(parameter, kernels::Array::kValue, values);

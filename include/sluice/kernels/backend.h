@@ -9,6 +9,7 @@
 #include "sluice/kernels/activations.h"
 #include "sluice/kernels/dropout.h"
 #include "sluice/kernels/junction.h"
+#include "sluice/kernels/norm.h"
 #include "sluice/kernels/precision.h"
 #include "sluice/kernels/statistics.h"
 #include "sluice/kernels/update.h"
@@ -75,9 +76,10 @@ class Backend {
   virtual void store(const Activations& from, std::span<Real> logical) const = 0;
   // Rebuilds what is derived from v, g and b after they were changed from outside.
   virtual void refresh(Weights& weights) = 0;
-  // Rounds v to what the format holds, and refreshes; not between a gradient and its step. A
-  // backend may keep copies in that format, which operations on single tokens then read, until the
-  // next refresh(). Of a model in training the rounded weights would be where it goes on.
+  // Rounds v to what the format holds (not of a norm), and refreshes; not between a gradient and
+  // its step. A backend may keep copies in that format, which operations on single tokens then
+  // read, until the next refresh(). Of a model in training the rounded weights would be where it
+  // goes on.
   virtual void narrow(Weights& weights, WeightFormat format) = 0;
 
   // Weight drop on a product: until the next update(), discard_gradient() or refresh(), or a drop
@@ -98,6 +100,14 @@ class Backend {
                                      Weights& weights) = 0;
   virtual void conv_backward_data(const Activations& dz, const Weights& weights, Junction& below,
                                   Into into) = 0;
+
+  // out.product = norm(x), for the tokens of x alone: no context row is read or written. The bits
+  // of a token do not depend on how many others there are. Backward: x as it was in forward, dz
+  // that of the junction that forward wrote; adds to the gradients of the weights and of `below`,
+  // the junction that wrote x.
+  virtual void norm_forward(const Activations& x, const NormWeights& weights, Junction& out) = 0;
+  virtual void norm_backward(const Activations& x, const Activations& dz, NormWeights& weights,
+                             Junction& below, Into into) = 0;
 
   // Context rows for the next window: sequence i of `to` goes on from sequence sources[i] of
   // `from`, that is, from its last P rows, context included; -1: what it has stays. Without sources

@@ -33,6 +33,10 @@ struct Junction {
   Activations* plain = nullptr;     // out: y as an operand
   Activations* dropped = nullptr;   // out: next(y) as an operand
   Activations* saved = nullptr;     // out: for the gate's backward; null in evaluation
+  // One of the outputs that it has: all hold the same tokens and channels.
+  const Activations& output() const {
+    return *(dropped != nullptr ? dropped : plain != nullptr ? plain : stream);
+  }
 
   Activations* dy = nullptr;         // gradient parts that came in before the closing reader
   Activations* ddropped = nullptr;   //

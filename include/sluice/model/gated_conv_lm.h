@@ -25,8 +25,11 @@ nn::SoftmaxShape softmax_shape(const ModelConfig& config, Index vocabulary);
 
 // The gated convolutional language model.
 //
-//   embedding [V, E] -> dropout -> (linear to the first width) -> residual blocks
+//   embedding [V, E] -> dropout -> (linear to the first width) -> residual blocks -> (norm)
 //     -> (linear to the output's width) -> dropout -> softmax, whole or adaptive, maybe tied
+//
+// An rms or layer norm stands in front of each block's first layer, beside the skip path, and in
+// front of what follows the last block (pre-norm).
 //
 // Inputs and targets are model ids, [B, T]; target -1 is not scored. Weights are shared and const
 // in forward; everything about one batch is in a State that the caller owns. Source: Dauphin
@@ -97,11 +100,16 @@ class GatedConvLm {
     std::span<const int> embedded(std::span<const int> inputs);
     // What an activation penalty reads and writes beyond what the softmax does.
     void wire_penalty();
+    // What output projection or softmax reads: behind the last block, or its norm.
+    kernels::Junction& last() {
+      return model_->output_norm_ != nullptr ? normed_ : boundaries_.back();
+    }
 
     const GatedConvLm* model_;
     nn::Workspace workspace_;
     kernels::Junction embedding_;
     std::vector<kernels::Junction> boundaries_;  // before each block, and after the last
+    kernels::Junction normed_;                   // behind the norm of the last one
     std::vector<nn::ResidualBlock::Cache> caches_;
     kernels::Junction* output_ = nullptr;
     kernels::Junction projected_;  // behind an output projection
@@ -146,6 +154,7 @@ class GatedConvLm {
   nn::Table embedding_;
   std::unique_ptr<nn::Product> input_projection_;
   std::deque<nn::ResidualBlock> blocks_;
+  std::unique_ptr<nn::Norm> output_norm_;
   std::unique_ptr<nn::Product> output_projection_;
   nn::AdaptiveSoftmax output_;
 };

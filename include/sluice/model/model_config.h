@@ -10,12 +10,13 @@
 #include "sluice/base/real.h"
 #include "sluice/kernels/gate.h"
 #include "sluice/kernels/junction.h"
+#include "sluice/kernels/norm.h"
 
 namespace sluice {
 namespace model {
 
 enum class InputProjection { kAuto, kAlways };
-enum class Norm { kWeight, kNone };
+enum class Norm { kWeight, kNone, kRms, kLayer };
 enum class OutputType { kSoftmax, kAdaptive };
 
 }  // namespace model
@@ -38,7 +39,9 @@ inline constexpr auto enum_names<kernels::Gate> =
 template <>
 inline constexpr auto enum_names<model::Norm> =
     std::array{std::pair{model::Norm::kWeight, std::string_view("weight")},
-               std::pair{model::Norm::kNone, std::string_view("none")}};
+               std::pair{model::Norm::kNone, std::string_view("none")},
+               std::pair{model::Norm::kRms, std::string_view("rms")},
+               std::pair{model::Norm::kLayer, std::string_view("layer")}};
 template <>
 inline constexpr auto enum_names<model::OutputType> =
     std::array{std::pair{model::OutputType::kSoftmax, std::string_view("softmax")},
@@ -147,7 +150,9 @@ struct ModelConfig {
     visit("blocks", self.blocks, Range{.min = 1}, "the residual blocks, from input to output");
     visit("gate", self.gate, Range{},
           "how the halves a and b of a gated layer meet; relu, tanh, linear have no b");
-    visit("norm", self.norm, Range{}, "weight: w = g v/|v| for each output channel");
+    visit("norm", self.norm, Range{},
+          "weight: w = g v/|v| for each output channel; rms, layer: of the channels that each "
+          "block and the output read");
     visit("residual_scale", self.residual_scale, Range{.min = 0, .max = 10, .above_min = true},
           "s in y = (x + h) s");
     visit("dropout", self.dropout, Range{}, "rates");
@@ -164,6 +169,8 @@ struct ModelConfig {
 std::vector<BlockConfig> expanded_blocks(const ModelConfig& config);
 // Whether a linear layer stands between embedding and first block.
 bool has_input_projection(const ModelConfig& config);
+// The norm in front of each block's first layer and of the output, if any.
+std::optional<kernels::NormKind> channel_norm(const ModelConfig& config);
 // Channels that the first block reads and that the last one writes.
 Index first_width(const ModelConfig& config);
 Index last_width(const ModelConfig& config);

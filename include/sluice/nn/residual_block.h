@@ -3,27 +3,32 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "sluice/nn/gated_layer.h"
+#include "sluice/nn/norm.h"
 
 namespace sluice::nn {
 
 // One or more gated layers inside a residual path.
 //
-//   y = (P x + h) s,   h = layers(x)
+//   y = (P x + h) s,   h = layers(x) or, with a norm, layers(norm(x))
 //
-// P: identity, or where widths differ a linear layer with bias. The skip path has no dropout.
+// P: identity, or where widths differ a linear layer with bias. The skip path has no dropout and no
+// norm; the layers behind the first read what the gates before them wrote, as it is.
 // Shapes: x [B, T, in], y [B, T, out of the last layer]. Source: Dauphin et al. 2017, section 2 and
 // table 1 (bottlenecks); the scale s = sqrt(1/2) is Gehring et al. 2017, section 3.5.
 class ResidualBlock {
  public:
   ResidualBlock(const ParameterScope& scope, Index in, const std::vector<LayerShape>& layers,
-                const LayerStyle& style, Real scale);
+                const LayerStyle& style, Real scale,
+                std::optional<kernels::NormKind> norm = std::nullopt);
 
   // The junctions between this block's layers, and a projection's output, for one workspace.
   struct Cache {
     std::vector<kernels::Junction> inner;
+    kernels::Junction normed;  // behind a norm
     kernels::Activations* projected = nullptr;
   };
 
@@ -42,6 +47,11 @@ class ResidualBlock {
   void drop_weights(std::uint64_t key, double rate);
   Index stored_weights() const;  // that drop_weights() is about, in the backend's layout
 
+  // The junction whose operand the first layer reads.
+  kernels::Junction& entrance(kernels::Junction& in, Cache& cache) const {
+    return norm_ != nullptr ? cache.normed : in;
+  }
+
   Index in() const { return in_; }
   Index out() const { return layers_.back().out(); }
 
@@ -49,6 +59,7 @@ class ResidualBlock {
   Index in_;
   Real scale_;
   std::deque<GatedLayer> layers_;
+  std::unique_ptr<Norm> norm_;
   std::unique_ptr<Product> projection_;
 };
 

@@ -6,7 +6,7 @@ namespace sluice::kernels::reference {
 
 void ReferenceBackend::embed(const Weights& table, std::span<const int> ids, Junction& out) {
   const auto& w = static_cast<const TableWeights&>(table);
-  const RowActivations& shape = rows_of(*out.dropped);
+  const RowActivations& shape = rows_of(out.output());
   assert(static_cast<Index>(ids.size()) == shape.tokens());
   const RowJunction junction(out);
   const Chunks chunks = row_chunks(shape.span());

@@ -43,11 +43,8 @@ RowJunction::RowJunction(const Junction& junction)
     : junction_(junction),
       producer_(static_cast<const ProductWeights*>(junction.producer)),
       residual_producer_(static_cast<const ProductWeights*>(junction.residual_producer)) {
-  for (const Activations* any : {junction.stream, junction.plain, junction.dropped}) {
-    if (any == nullptr) continue;
-    channels_ = any->channels();
-    shape_ = &rows_of(*any);
-  }
+  channels_ = junction.output().channels();
+  shape_ = &rows_of(junction.output());
   assert(channels_ > 0);
   assert(producer_ == nullptr || !producer_->stale);
   assert(producer_ == nullptr || producer_->shape.columns() == columns());
@@ -164,7 +161,7 @@ void ReferenceBackend::backward_rows(Junction& below, Into into, const RowActiva
 
 void ReferenceBackend::close_rows(Junction& below, const RowProduct& product) {
   const RowJunction junction(below);
-  const RowActivations& shape = rows_of(*below.dropped);
+  const RowActivations& shape = rows_of(below.output());
   const Index n = junction.channels(), columns = junction.columns();
   const Chunks chunks = row_chunks(shape.span());
   const bool bias = below.producer != nullptr && below.producer->b() != nullptr;

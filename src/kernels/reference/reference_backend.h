@@ -158,6 +158,9 @@ class ReferenceBackend : public Backend {
                              Weights& weights) override;
   void conv_backward_data(const Activations& dz, const Weights& weights, Junction& below,
                           Into into) override;
+  void norm_forward(const Activations& x, const NormWeights& weights, Junction& out) override;
+  void norm_backward(const Activations& x, const Activations& dz, NormWeights& weights,
+                     Junction& below, Into into) override;
   void carry_context(const Activations& from, Activations& to,
                      std::span<const Index> sources) override;
   void clear_context(Activations& to) override;
@@ -193,6 +196,8 @@ class ReferenceBackend : public Backend {
   void update_plain(const Slices& slices, Index size, const UpdateRule& rule, double decay);
   void update_product(ProductWeights& weights, const UpdateRule& rule);
   void update_table(TableWeights& weights, const UpdateRule& rule);
+  double squared_norm_of(const NormWeights& weights);
+  void update_norm(NormWeights& weights, const UpdateRule& rule);
   // Takes the steps that these rows of a table owe.
   void catch_up_rows(const TableWeights& weights, Index begin, Index end) const;
   void catch_up_rows(const TableWeights& weights, std::span<const int> rows) const;

@@ -41,6 +41,7 @@ void ReferenceBackend::refresh(Weights& weights) {
 
 void ReferenceBackend::narrow(Weights& weights, WeightFormat format) {
   catch_up(weights);
+  if (dynamic_cast<const NormWeights*>(&weights) != nullptr) return refresh(weights);
   Real* v = weights.v()[Array::kValue];
   // Numbers of a channel lie `step` apart.
   const auto channel = [&](Index first, Index count, Index step) {
@@ -112,6 +113,7 @@ double ReferenceBackend::squared_norm(const Weights& weights) {
     if (w->has_bias_gradient) sum += squared_norm_of(*w->b(), w->shape.columns());
     return sum;
   }
+  if (const auto* norm = dynamic_cast<const NormWeights*>(&weights)) return squared_norm_of(*norm);
   const auto& w = static_cast<const TableWeights&>(weights);
   const Index width = w.shape.width;
   const Chunks rows = row_runs(w.shape.rows, width);
@@ -140,6 +142,8 @@ void ReferenceBackend::update(Weights& weights, const UpdateRule& rule) {
   if (auto* product = dynamic_cast<ProductWeights*>(&weights)) {
     product->drop = {};  // refresh() below does the rest
     update_product(*product, rule);
+  } else if (auto* norm = dynamic_cast<NormWeights*>(&weights)) {
+    update_norm(*norm, rule);
   } else {
     update_table(static_cast<TableWeights&>(weights), rule);
   }

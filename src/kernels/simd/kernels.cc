@@ -18,6 +18,7 @@
 #include "combine-inl.h"
 #include "junction-inl.h"
 #include "narrow-inl.h"
+#include "norm-inl.h"
 #include "product-inl.h"
 #include "softmax-inl.h"
 #include "update-inl.h"
@@ -54,6 +55,10 @@ inline constexpr Kernels kTable = {
     .junction_forward = JunctionForward,
     .junction_backward = JunctionBackward,
     .mask_square = MaskSquare,
+    .norm_statistics = NormStatistics,
+    .norm_sums = NormSums,
+    .norm_forward = NormForward,
+    .norm_backward = NormBackward,
     .exponentials = Exponentials,
     .shift_logits = ShiftLogits,
     .scale_rows = ScaleRows,

@@ -127,6 +127,22 @@ struct BiasSums {
   float* residual = nullptr;
 };
 
+// kernels/norm.h with everything resolved to memory. Gains and offsets: whole blocks, zero behind
+// the last channel.
+struct NormView {
+  Rows x, dz;
+  Index channels = 0;
+  bool centred = false;
+  float eps = 0;
+  const float *gains = nullptr, *offsets = nullptr;  // null offsets: none
+};
+
+// Of the rows of a tile: x^ = (x - mean) inverse, and of backward along = mean(u x^) and, if
+// centred, level = mean(u).
+struct NormRows {
+  float mean[kMostRows], inverse[kMostRows], along[kMostRows], level[kMostRows];
+};
+
 struct Kernels {
   InstructionSet set;
   Index tile_rows;  // of one tile; at most kMostRows
@@ -153,6 +169,16 @@ struct Kernels {
   // out = in, a 16 x 16 square of weights with a key per row, times the mask's factors; its columns
   // count from `column`. out may be in.
   void (*mask_square)(const DropoutMask& mask, std::uint32_t column, const float* in, float* out);
+  // Rows [row, row + rows) of a norm, first what all channels share: mean and inverse; then, of
+  // backward, along and level.
+  void (*norm_statistics)(const NormView& norm, Index row, Index rows, NormRows& out);
+  void (*norm_sums)(const NormView& norm, Index row, Index rows, NormRows& out);
+  // y, or dx, of one block, rows 32 apart; backward adds to the block's sums over rows of the
+  // gradients of gains and, if there are any, offsets.
+  void (*norm_forward)(const NormView& norm, Index block, Index row, Index rows,
+                       const NormRows& statistics, float* z);
+  void (*norm_backward)(const NormView& norm, Index block, Index row, Index rows,
+                        const NormRows& statistics, float* d, float* gain_sums, float* offset_sums);
 
   // z: logits of `rows` rows of a tile, [panels][kMostRows, 32]; -infinity: not a word. Of each row
   // its largest to max[row], the sum of exp(z - max) to sum[row], and if `out` is given, these

@@ -142,7 +142,8 @@ NarrowRows SimdBackend::split(Rows x, Index blocks, const DigitKernels* digits, 
 void SimdBackend::narrow(Weights& weights, WeightFormat format) {
   assert(!weights.has_gradient);
   catch_up(weights);
-  if (format == WeightFormat::kFloat32) return refresh(weights);
+  const bool norm = dynamic_cast<NormWeights*>(&weights) != nullptr;
+  if (norm || format == WeightFormat::kFloat32) return refresh(weights);
   if (auto* product = dynamic_cast<ProductWeights*>(&weights)) {
     narrow_product(*product, format);
   } else {

@@ -19,10 +19,7 @@ bool has_bias(const Weights* weights) { return weights != nullptr && weights->b(
 }  // namespace
 
 ResolvedJunction::ResolvedJunction(const Junction& junction) : junction_(junction) {
-  for (const Activations* any : {junction.stream, junction.plain, junction.dropped}) {
-    if (any != nullptr) shape_ = &blocked(*any);
-  }
-  assert(shape_ != nullptr);
+  shape_ = &blocked(junction.output());
   blocks_ = blocks_of(shape_->channels());
   view_.gate = junction.gate;
   view_.scale = junction.scale;

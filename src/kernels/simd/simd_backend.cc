@@ -231,7 +231,7 @@ void SimdBackend::clear_context(Activations& to) {
 
 void SimdBackend::embed(const Weights& table, std::span<const int> ids, Junction& out) {
   const auto& w = static_cast<const TableWeights&>(table);
-  const BlockedActivations& shape = blocked(*out.dropped);
+  const BlockedActivations& shape = blocked(out.output());
   assert(static_cast<Index>(ids.size()) == shape.tokens() && w.g() == nullptr);
   assert(std::all_of(ids.begin(), ids.end(),
                      [&](int id) { return id >= kNoWord && id < w.shape.rows; }));

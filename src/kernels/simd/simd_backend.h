@@ -55,6 +55,9 @@ class SimdBackend : public Backend {
                              Weights& weights) override;
   void conv_backward_data(const Activations& dz, const Weights& weights, Junction& below,
                           Into into) override;
+  void norm_forward(const Activations& x, const NormWeights& weights, Junction& out) override;
+  void norm_backward(const Activations& x, const Activations& dz, NormWeights& weights,
+                     Junction& below, Into into) override;
   void carry_context(const Activations& from, Activations& to,
                      std::span<const Index> sources) override;
   void clear_context(Activations& to) override;
@@ -133,6 +136,8 @@ class SimdBackend : public Backend {
   void update_plain(const Slices& slices, Index size, const UpdateRule& rule, double decay);
   void update_product(ProductWeights& w, const UpdateRule& rule);
   void update_table(TableWeights& w, const UpdateRule& rule);
+  double squared_norm_of_norm(const NormWeights& w) const;
+  void update_norm(NormWeights& w, const UpdateRule& rule);
 
   // Memory of an operation.
   float* shared_memory(Index size) { return grown(shared_, size); }

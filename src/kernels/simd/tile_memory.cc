@@ -21,9 +21,9 @@ struct Operands {
         out = product->column_blocks;
         columns = std::max(columns, in * steps * kTile);
         pairs = std::max(pairs, (product->shape.taps > 1 ? 2 : 1) * out * steps * kTile);
-      } else {
+      } else if (const auto* table = dynamic_cast<const TableWeights*>(each.get())) {
         // A table of words reads what is as wide as its rows.
-        in = static_cast<const TableWeights&>(*each).width_blocks;
+        in = table->width_blocks;
         pairs = std::max(pairs, in * steps * kTile);
       }
       lines = std::max(lines, lines_of(std::max(in, out)) * rows * kLine);

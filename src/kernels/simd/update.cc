@@ -91,6 +91,8 @@ void SimdBackend::refresh(Weights& weights) {
     product->derives_late = false;
     pool_.run(product->panels, [&](Index panel, int) { refresh_panel(*product, panel); });
     finish_product(*product);
+  } else if (dynamic_cast<NormWeights*>(&weights) != nullptr) {
+    weights.stale = false;
   } else {
     refresh_table(static_cast<TableWeights&>(weights));
   }
@@ -164,6 +166,9 @@ double SimdBackend::squared_norm_of(const float* values, Index size) const {
 }
 
 double SimdBackend::squared_norm(const Weights& weights) {
+  if (const auto* norm = dynamic_cast<const NormWeights*>(&weights)) {
+    return squared_norm_of_norm(*norm);
+  }
   const auto* w = dynamic_cast<const ProductWeights*>(&weights);
   if (w == nullptr) return squared_norm_of_table(static_cast<const TableWeights&>(weights));
   double sum = 0;
@@ -218,6 +223,8 @@ double SimdBackend::squared_norm_of_table(const TableWeights& w) const {
 void SimdBackend::update(Weights& weights, const UpdateRule& rule) {
   if (auto* product = dynamic_cast<ProductWeights*>(&weights)) {
     update_product(*product, rule);
+  } else if (auto* norm = dynamic_cast<NormWeights*>(&weights)) {
+    update_norm(*norm, rule);
   } else {
     auto& table = static_cast<TableWeights&>(weights);
     update_table(table, rule);
