@@ -53,7 +53,7 @@ std::vector<Case> cases() {
       {"tied adaptive", wide(OutputType::kAdaptive)},
       {"projected, no norm", wide(OutputType::kSoftmax), kernels::UpdateKind::kSgd},
       {"tied, gtu", wide(OutputType::kSoftmax), kernels::UpdateKind::kAdam},
-      {"rms norm, tanh", wide(OutputType::kAdaptive), kernels::UpdateKind::kAdamw},
+      {"rms norm, tanh", wide(OutputType::kAdaptive), kernels::UpdateKind::kSgd},
       {"layer norm, projected", wide(OutputType::kSoftmax)}};
   all[2].config.output.tied = true;
   all[2].config.output.tail_div = 1;
