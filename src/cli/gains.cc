@@ -68,7 +68,7 @@ std::string line_of(std::string_view name, const eval::Totals& totals, const eva
 
 void add_gains(CLI::App& command, GainArguments& arguments) {
   add_option(command, "--cache", arguments.cache, "SIZE[,THETA,LAMBDA]",
-             "also with a continuous cache of the last SIZE words; without THETA and LAMBDA the "
+             "also with a continuous cache of the last SIZE tokens; without THETA and LAMBDA the "
              "best for this text, which must then be validation text");
   add_option(command, "--dynamic", arguments.dynamic, "LR[,DECAY[,SEGMENT]]",
              fmt::format("also with weights that take a step of sgd on each SEGMENT ({}) of tokens "
@@ -170,7 +170,7 @@ std::string Gains::report() const {
   const std::string theta = shortest_decimal(cached_.mixture.theta);
   const std::string lambda = shortest_decimal(cached_.mixture.lambda);
   text += line_of(dynamic_ ? "dynamic + cache" : "with cache", cached_.totals, plain_,
-                  fmt::format("{} words, theta {}, lambda {}", *cache_size_, theta, lambda));
+                  fmt::format("{} tokens, theta {}, lambda {}", *cache_size_, theta, lambda));
   if (!mixture_) {
     text += fmt::format(
         "                 theta and lambda are the best for this text: for another, take\n"

@@ -77,7 +77,7 @@ succeeds eval run again.txt --dynamic 0.1 $option
 grep -qE '^perplexity +[0-9.]+ ± [0-9.]+$' "$out" || fail "plain: $(cat "$out")"
 grep -qE '^dynamic +[0-9.]+ ± [0-9.]+ \(-[0-9.]+ %\), .*; lr 0\.1, decay 0\.0, ' "$out" ||
   fail "dynamic: $(cat "$out")"
-tail -n 1 "$out" | grep -qE '^dynamic \+ cache +[0-9.]+ ± [0-9.]+ \(-[0-9.]+ %\), .* 200 words, ' ||
+tail -n 1 "$out" | grep -qE '^dynamic \+ cache +[0-9.]+ ± [0-9.]+ \(-[0-9.]+ %\), .* 200 tokens, ' ||
   fail "dynamic + cache: $(cat "$out")"
 
 # --- What is refused.
