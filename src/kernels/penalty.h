@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <cassert>
+#include <iterator>
 #include <span>
 
 #include "sluice/kernels/junction.h"
@@ -30,7 +32,9 @@ class PenaltyGradient {
                  .activation = factor * penalty.activation,
                  .change = apart ? 0 : factor * penalty.change};
     if (apart) parts_[1] = {junction.plain, junction.dy, 0, factor * penalty.change};
-    for (const Part& part : parts_) assert(part.to == nullptr || part.from != nullptr);
+    assert(std::all_of(std::begin(parts_), std::end(parts_), [](const Part& part) {
+      return part.to == nullptr || part.from != nullptr;
+    }));
   }
   std::span<const Part> parts() const { return parts_; }
 
