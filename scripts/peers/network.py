@@ -184,7 +184,8 @@ def parse_network(text, path):
                          ("optimizer.weight_decay", 0), ("train.accumulate_steps", 1),
                          ("train.ema_decay", 0),
                          ("model.output.tied", False), ("model.output.projection", None),
-                         ("data.context_tokens", 0)):
+                         ("model.dropout.weight", 0), ("model.activation_l2", 0),
+                         ("model.activation_change_l2", 0), ("data.context_tokens", 0)):
         read.require(key, default, default)
     vocabulary = read.number("tokenizer.vocab_size", "auto", 2, int)
     embedding_dim = read.number("model.embedding_dim", 256, 1, int)
