@@ -184,6 +184,11 @@ def parse_network(text, path):
                          ("optimizer.weight_decay", 0), ("train.accumulate_steps", 1),
                          ("train.ema_decay", 0),
                          ("model.output.tied", False), ("model.output.projection", None),
+                         ("model.dropout.weight", 0), ("model.dropout.word", 0),
+                         ("model.dropout.embedding_locked", False),
+                         ("model.dropout.layer_locked", False),
+                         ("model.dropout.output_locked", False),
+                         ("model.activation_l2", 0), ("model.activation_change_l2", 0),
                          ("data.context_tokens", 0), ("data.carry_context", False)):
         read.require(key, default, default)
     vocabulary = read.number("tokenizer.vocab_size", "auto", 2, int)

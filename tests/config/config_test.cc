@@ -64,8 +64,8 @@ TEST_CASE("parse_config: absent keys keep their defaults, present ones are read"
 TEST_CASE("parse_config: an unknown key names its line, its path and the nearest key", "[config]") {
   CHECK(refused("{\n\"model\": {\n\"droput\": {}}}") ==
         "c.json: line 3: model.droput: unknown key (expected one of embedding_dim, "
-        "input_projection, blocks, gate, norm, residual_scale, dropout, output, found \"droput\"); "
-        "did you mean \"dropout\"?");
+        "input_projection, blocks, gate, norm, residual_scale, dropout, activation_l2, "
+        "activation_change_l2, output, found \"droput\"); did you mean \"dropout\"?");
   CHECK(refused(R"({"Model": {}})").ends_with("did you mean \"model\"?"));
   CHECK(refused(R"({"seed": 1})").ends_with("did you mean \"train.seed\"?"));
   CHECK(refused(R"({"model": {"blocks": [{"layers": [{"kernal": 3}]}]}})")

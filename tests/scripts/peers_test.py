@@ -107,7 +107,9 @@ class Config(unittest.TestCase):
                            ("model.output.cutoffs", [20, 150]), ("model.output.cutoffs", [0]),
                            ("model.output.tied", True), ("model.output.projection", 8),
                            ("model.output.type", "hierarchical"), ("model.blocks", []),
-                           ("model.dropout.layer", "a"), ("optimizer.type", "adamw"),
+                           ("model.dropout.layer", "a"), ("model.dropout.weight", 0.5),
+                           ("model.activation_l2", 2), ("model.activation_change_l2", 1),
+                           ("optimizer.type", "adamw"),
                            ("optimizer.weight_decay", 0.1), ("train.accumulate_steps", 2),
                            ("train.ema_decay", 0.9), ("tokenizer.vocab_size", "auto"),
                            ("data.batch_size", 0), ("data.tokens_per_sample", 1.5)):

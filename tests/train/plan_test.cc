@@ -112,6 +112,24 @@ TEST_CASE("plan_memory: what a precision takes for itself, and the f32 at its en
                             bf16.softmax + bf16.working + bf16.evaluation + bf16.rest);
 }
 
+TEST_CASE("plan_memory: the copies that weight drop keeps, where products are of floats",
+          "[train]") {
+  const auto working = [](double rate, kernels::Precision precision) {
+    const auto set = kernels::supported_instruction_sets().front();
+    ThreadPool pool(1);
+    const auto backend = kernels::make_backend(pool, set, precision);
+    model::ModelConfig config = medium();
+    config.dropout.weight = rate;
+    const model::GatedConvLm model(config, kWords, *backend, testing::kTrainingArrays);
+    return plan_memory(model, *model.state(kSequences, kTime, true), {.tokens = 100}).working;
+  };
+  using kernels::Precision;
+  const double products = 4.0 * 4 * (4 * 128 * 256);
+  CHECK(working(0.3, Precision::kF32) == working(0, Precision::kF32) + products);
+  if (kernels::supported_instruction_sets().front() == kernels::InstructionSet::kReference) return;
+  CHECK(working(0.3, Precision::kBf16) == working(0, Precision::kBf16));
+}
+
 TEST_CASE("plan_memory: lines share a window, long ones are streams beside it", "[train]") {
   const auto bytes = [](text::Mode mode, std::uint64_t longest) {
     constexpr std::uint64_t kTokens = 5 * eval::kWindow;
