@@ -127,16 +127,16 @@ def optimizer_for(torch, args, model):
 
 
 class Trainer:
-    def __init__(self, torch, args, model, ids, evaluate):
-        """evaluate: of the model, nats per token."""
+    def __init__(self, torch, args, model, ids, evaluate, valid_tokens):
+        """evaluate: of the model, nats per token of the validation text."""
         self.torch, self.args, self.model, self.evaluate = torch, args, model, evaluate
         self.batches = windows(torch, ids, args.batch, args.window)
         self.optimizer = optimizer_for(torch, args, model)
         self.best, self.best_weights = math.inf, None
         self.divisor = 1.0  # of lr, by the plateaus so far
-        self.validation_seconds = 0.0
-        self.validations = 0
+        self.valid_tokens, self.validation_seconds, self.validations = valid_tokens, 0.0, 0
         self.tokens, self.epochs, self.state = 0, 0.0, None
+        self.validated = 0  # tokens seen before the last validation
 
     def lr(self, elapsed):
         """elapsed: of all the time, in [0, 1]."""
@@ -168,6 +168,7 @@ class Trainer:
         else:
             self.divisor *= 4
         self.validations += 1
+        self.validated = self.tokens
         self.validation_seconds = clock.elapsed() - began
         print(f"{clock.elapsed():.0f}s | epoch {self.epochs:.2f} | valid loss {loss:.4f} | "
               f"lr {self.lr(clock.elapsed() / clock.seconds):.3g} | "
@@ -175,20 +176,22 @@ class Trainer:
 
     def train(self, clock):
         """Until the last validation that fits, which ends the training."""
-        # The first is early: it tells how long the last one takes.
         due, slowest = 0.1 * clock.seconds, 0.0
         while clock.fits(1.1 * self.validation_seconds + 2 * slowest):
             before = clock.elapsed()
-            loss = self.step(self.lr(before / (clock.seconds - self.validation_seconds)))
+            loss = self.step(self.lr(before / max(clock.seconds - self.validation_seconds, 1e-3)))
             if not math.isfinite(loss):
                 print(f"{clock.elapsed():.0f}s | the loss is not finite", file=sys.stderr)
                 return
-            # The first step warms up.
-            slowest = max(slowest, clock.elapsed() - before) if self.tokens > 0 else 0.0
+            slowest = max(slowest, clock.elapsed() - before)
+            if self.validations == 0:
+                # Without the way back, which takes two thirds of a step.
+                self.validation_seconds = clock.elapsed() / self.tokens * self.valid_tokens / 2
             if clock.elapsed() >= due and clock.fits(3 * self.validation_seconds):
                 self.validate(clock)
                 due = clock.elapsed() + max(clock.seconds / 20, 20 * self.validation_seconds)
-        self.validate(clock)
+        if self.tokens > self.validated:
+            self.validate(clock)
 
 
 def run(torch, args):
@@ -205,7 +208,7 @@ def run(torch, args):
     torch.manual_seed(args.seed)
     model = LstmLm(vocabulary, width, args.dropout)
     trainer = Trainer(torch, args, model, train,
-                      lambda model: evaluate(model, valid, 0, QUICK_STREAMS))
+                      lambda model: evaluate(model, valid, 0, QUICK_STREAMS), len(valid))
     trainer.train(clock)
     seconds = clock.elapsed()
     result = {"valid_perplexity": math.inf, "valid_nats": math.inf}

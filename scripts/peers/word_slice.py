@@ -168,13 +168,14 @@ def cut(args):
     if args.test_tokens:
         parts.append(("test", take(lines, args.test_tokens), args.test_tokens))
     for name, part, tokens in parts:
-        path = os.path.join(args.out, name + ".txt")
-        facts[name] = write(path + ".part", part, known)
+        facts[name] = write(os.path.join(args.out, name + ".part"), part, known)
         if facts[name]["tokens"] != tokens:
-            os.remove(path + ".part")
+            for started in facts.keys() & {"train", "valid", "test"}:
+                os.remove(os.path.join(args.out, started + ".part"))
             sys.exit(f"error: {args.texts[-1]}: the text is too short for {name} (expected {tokens} "
                      f"tokens, found {facts[name]['tokens']}); ask for fewer")
-        os.replace(path + ".part", path)
+    for name, _, _ in parts:
+        os.replace(os.path.join(args.out, name + ".part"), os.path.join(args.out, name + ".txt"))
     return facts
 
 

@@ -99,6 +99,7 @@ class Results:
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self.lock.close()
             sys.exit(f"error: {folder}: another comparison is under way there")
         self.path = os.path.join(folder, "results.jsonl")
         self.runs = []
