@@ -172,8 +172,8 @@ def cut(args):
         if facts[name]["tokens"] != tokens:
             for started in facts.keys() & {"train", "valid", "test"}:
                 os.remove(os.path.join(args.out, started + ".part"))
-            sys.exit(f"error: {args.texts[-1]}: the text is too short for {name} (expected {tokens} "
-                     f"tokens, found {facts[name]['tokens']}); ask for fewer")
+            sys.exit(f"error: {args.texts[-1]}: the text is too short for {name} (expected "
+                     f"{tokens} tokens, found {facts[name]['tokens']}); ask for fewer")
     for name, _, _ in parts:
         os.replace(os.path.join(args.out, name + ".part"), os.path.join(args.out, name + ".txt"))
     return facts
