@@ -162,7 +162,7 @@ class WithTorch(InFolder):
                 self.skipTest(done.stderr.strip())
             self.assertEqual(done.returncode, 0, done.stderr)
             result = json.loads(done.stdout)
-            self.assertLess(result["seconds"], 3.5)
+            self.assertLess(result["seconds"], 5)  # of 3: the machine may have other work
             self.assertGreater(result["validations"], 0)
             self.assertEqual(result["tokens"], len(lstm_torch.read_words(valid)))
             self.assertEqual(result["vocabulary"], 10)
@@ -217,7 +217,7 @@ class Comparison(InFolder):
         assert command[1] == "info", command
         return json.dumps({"parameters": 1000, "precision": "f32", "training_seconds": 3599.0})
 
-    config = "{}"
+    config, load = "{}", (3.0, 0, 0)
 
     def compare(self, *more):
         """(table, trainings); stops where a run fails."""
@@ -226,6 +226,7 @@ class Comparison(InFolder):
         results = word_small.Results(args.out)
         try:
             with unittest.mock.patch.object(word_small, "run_program", self.answer), \
+                    unittest.mock.patch("os.getloadavg", return_value=self.load), \
                     contextlib.redirect_stderr(io.StringIO()):
                 return word_small.report(args, word_small.compare(args, results)), self.runs
         finally:
@@ -273,6 +274,10 @@ class Comparison(InFolder):
                       f"**{ratio:.3f}** | {100 * (1 - ratio):+.1f} % |\n", table)
         self.assertIn("| b | 20 | adam | cosine | 0.002 | 0.3 | 2.5 | ", table)
         self.assertEqual(self.compare("--table")[1], [])
+        self.assertNotIn("other work", table)
+        self.write("out/results.jsonl", "")
+        self.load = (3.1, 0, 0)
+        self.assertIn("other work ran beside (load up to 3.1)", self.compare()[0])
 
     def test_table_of_what_is_there(self):
         table, runs = self.compare("--table")
