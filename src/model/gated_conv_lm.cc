@@ -4,9 +4,9 @@
 #include <cassert>
 #include <cmath>
 
+#include "parts.h"
 #include "sluice/base/error.h"
 #include "sluice/base/random.h"
-#include "src/model/parts.h"
 
 namespace sluice::model {
 

@@ -1,4 +1,4 @@
-#include "src/model/parts.h"
+#include "parts.h"
 
 #include <optional>
 #include <string>
