@@ -8,9 +8,10 @@
 namespace sluice::kernels {
 
 // B sequences of T tokens in one list of rows; each sequence is preceded by P context rows, so that
-// a tap of a causal convolution is an offset. No kernel writes a context row: they are zero, or hold
-// what carry_context() brought, in evaluation, generation and training on contiguous text. P must be
-// at least max (k-1) * dilation of the convolutions that read the rows; one map serves a whole model.
+// a tap of a causal convolution is an offset. No kernel writes a context row: they are zero, or
+// hold what carry_context() brought, in evaluation, generation and training on contiguous text. P
+// must be at least max (k-1) * dilation of the convolutions that read the rows; one map serves a
+// whole model.
 struct RowMap {
   Index sequences = 0, time = 0, context = 0;
   Index tokens() const { return sequences * time; }
