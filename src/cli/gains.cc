@@ -111,8 +111,11 @@ void Gains::start(const config::OpenModel& model, text::Mode mode, ThreadPool& p
   kernels::Backend& backend = model.network->backend();
   if (cache_size_) cache_evaluator_.emplace(backend, pool, *cache_size_, mixture_);
   if (!dynamic_) return;
+  // It learns from the text alone.
+  model::ModelConfig config = model.parts.config.model;
+  config.activation_l2 = config.activation_change_l2 = 0;
   adapted_ =
-      config::load_network(model.file, model.parts, backend,
+      config::load_network(model.file, config, model.parts.tokenizer->size(), backend,
                            kernels::training_arrays(kernels::UpdateKind::kSgd, /*average=*/false));
   eval::WindowObserver observe;
   if (cache_size_) {
@@ -123,7 +126,11 @@ void Gains::start(const config::OpenModel& model, text::Mode mode, ThreadPool& p
 
 eval::WindowObserver Gains::observer() {
   if (dynamic_) {
-    return [this](const eval::ScoredWindow& window) { dynamic_evaluator_->add(window); };
+    return [this](const eval::ScoredWindow& window) {
+      // Segments are short, and the first stands at the start of the text.
+      if (cache_size_) cache_evaluator_->begin(window);
+      dynamic_evaluator_->add(window);
+    };
   }
   if (cache_size_) {
     return [this](const eval::ScoredWindow& window) { cache_evaluator_->add(window); };

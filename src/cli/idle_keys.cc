@@ -62,6 +62,19 @@ void warn_of_idle_output_keys(const model::OutputConfig& is, const model::Dropou
           "an output with cutoffs has no biases");
 }
 
+void warn_of_idle_model_keys(const Config& config) {
+  const model::DropoutConfig& is = config.model.dropout;
+  const std::string_view why = "the rate is 0";
+  warn_if(is.embedding_locked && is.embedding == 0, "model.dropout.embedding_locked", why);
+  warn_if(is.layer_locked && is.layer == 0, "model.dropout.layer_locked", why);
+  warn_if(is.output_locked && is.output == 0, "model.dropout.output_locked", why);
+  warn_if(config.model.activation_change_l2 > 0 && config.data.tokens_per_sample == 1,
+          "model.activation_change_l2", "a window of one token has no change");
+  warn_if(config.data.context_tokens >= model::receptive_field(config.model),
+          "part of data.context_tokens",
+          "more than the receptive field less one reaches no scored token");
+}
+
 void warn_of_idle_tokenizer_keys(const text::TokenizerConfig& is) {
   using text::TokenizerType;
   const text::TokenizerConfig usual;
@@ -98,6 +111,7 @@ void warn_of_idle_keys(const Config& config) {
   warn_of_idle_optimizer_keys(config.optimizer);
   warn_of_idle_schedule_keys(config.schedule, config.train.early_stop_evals);
   warn_of_idle_output_keys(config.model.output, config.model.dropout);
+  warn_of_idle_model_keys(config);
 }
 
 }  // namespace sluice::cli

@@ -70,10 +70,10 @@ ModelParts model_parts(const train::ModelFile& file) {
 }
 
 std::unique_ptr<model::GatedConvLm> load_network(const train::ModelFile& file,
-                                                 const ModelParts& parts, kernels::Backend& backend,
+                                                 const model::ModelConfig& config, Index vocabulary,
+                                                 kernels::Backend& backend,
                                                  kernels::ArraySet arrays) {
-  auto network = std::make_unique<model::GatedConvLm>(parts.config.model, parts.tokenizer->size(),
-                                                      backend, arrays);
+  auto network = std::make_unique<model::GatedConvLm>(config, vocabulary, backend, arrays);
   file.load(*network, false);
   return network;
 }
@@ -81,7 +81,8 @@ std::unique_ptr<model::GatedConvLm> load_network(const train::ModelFile& file,
 OpenModel open_model(const std::string& path, kernels::Backend& backend) {
   train::ModelFile file(path);
   ModelParts parts = model_parts(file);
-  auto network = load_network(file, parts, backend, {kernels::Array::kValue});
+  auto network = load_network(file, parts.config.model, parts.tokenizer->size(), backend,
+                              {kernels::Array::kValue});
   return {std::move(file), std::move(parts), std::move(network)};
 }
 

@@ -74,9 +74,13 @@ void check_tensor(const SafetensorsReader& reader, const TensorInfo& tensor,
 
 // What a run goes on from beside the network: only as much of its shape is known without memory.
 void check_context(const train::ModelFile& file, const Config& config) {
+  const auto& tensors = file.tensors().tensors();
+  const auto count = std::count_if(tensors.begin(), tensors.end(), [](const TensorInfo& tensor) {
+    return train::is_context_tensor(tensor.name);
+  });
   std::vector<Index> widths;
-  for (const TensorInfo& tensor : file.tensors().tensors()) {
-    if (!train::is_context_tensor(tensor.name)) continue;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
+    const TensorInfo& tensor = file.tensors().get(train::context_tensor(i));
     widths.push_back(tensor.shape.empty() ? 0 : static_cast<Index>(tensor.shape.back()));
   }
   const bool expected =

@@ -49,17 +49,23 @@ CacheEvaluator::CacheEvaluator(kernels::Backend& backend, ThreadPool& pool, Inde
   lambdas_ = mixture ? std::vector<double>{mixture->lambda} : kLambdaGrid;
 }
 
-void CacheEvaluator::begin(std::span<const Real> hidden, Index width) {
-  if (tuned_) thetas_ = theta_grid(hidden, width);
+void CacheEvaluator::read_hidden(const ScoredWindow& window) {
+  hidden_.resize(window.targets.size() * static_cast<std::size_t>(window.hidden.channels()));
+  backend_.store(window.hidden, hidden_);
+}
+
+void CacheEvaluator::begin(const ScoredWindow& window) {
+  if (cache_) return;
+  const Index width = window.hidden.channels();
+  read_hidden(window);
+  if (tuned_) thetas_ = theta_grid(hidden_, width);
   totals_.resize(thetas_.size() * lambdas_.size());
   cache_.emplace(pool_, size_, width, thetas_);
 }
 
 void CacheEvaluator::add(const ScoredWindow& window) {
-  const Index width = window.hidden.channels();
-  hidden_.resize(window.targets.size() * static_cast<std::size_t>(width));
-  backend_.store(window.hidden, hidden_);
-  if (!cache_) begin(hidden_, width);
+  begin(window);
+  read_hidden(window);
   p_cache_.resize(window.targets.size() * thetas_.size());
   cache_->add(hidden_, window.targets, p_cache_);
   nats_.resize(window.nats.size());

@@ -22,6 +22,7 @@ DynamicEvaluator::DynamicEvaluator(model::GatedConvLm& adapted, const model::Gat
       observe_(std::move(observe)),
       state_(adapted.state(1, settings.segment, true)) {
   assert(settings.segment >= 1 && &adapted.backend() == &trained.backend());
+  assert(adapted.config().activation_l2 == 0 && adapted.config().activation_change_l2 == 0);
   assert(adapted.parameters().arrays().has(Array::kState0));
 }
 
@@ -32,16 +33,17 @@ void DynamicEvaluator::add(const ScoredWindow& window) {
     targets_.push_back(window.targets[i]);
     oov_.push_back(*oov++);
     if (static_cast<Index>(targets_.size()) < settings_.segment) continue;
+    if (continues_) state_->carry_context(*state_);
+    continues_ = true;
     score(*state_);
     step();
-    state_->carry_context(*state_);
   }
 }
 
 void DynamicEvaluator::finish() {
   if (targets_.empty()) return;
   const auto last = adapted_.state(1, static_cast<Index>(targets_.size()), false);
-  last->carry_context(*state_);
+  if (continues_) last->carry_context(*state_);
   score(*last);
 }
 

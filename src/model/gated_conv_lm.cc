@@ -150,7 +150,8 @@ void GatedConvLm::State::wire_penalty() {
     output_->ddropped = workspace_.gradient(width, Gradient::kStream, model_->blocks_.size());
   }
   if (penalty.change == 0 || model_->config_.dropout.output == 0) return;
-  output_->plain = workspace_.operand(width);
+  // Read by no product: it is no part of what a stream carries.
+  output_->plain = workspace_.stream(width);
   output_->dy = workspace_.gradient(width, Gradient::kPenalty, 0);
 }
 
@@ -177,7 +178,7 @@ std::span<const int> GatedConvLm::State::embedded(std::span<const int> inputs) {
   if (!drops_words_) return inputs;
   embedded_.assign(inputs.begin(), inputs.end());
   for (int& word : embedded_) {
-    if (kernels::drops_word(word_key_, rate, word)) word = kernels::kNoWord;
+    if (kernels::drops_word(word_key_, rate, word)) word = kernels::kDroppedWord;
   }
   return embedded_;
 }
@@ -239,26 +240,35 @@ double GatedConvLm::State::context_bytes() const {
   return numbers * sizeof(Real);
 }
 
+std::vector<Real> GatedConvLm::State::store_context(std::size_t operand) const {
+  const kernels::Activations& from = *workspace_.operands()[operand];
+  std::vector<Real> rows(static_cast<std::size_t>(map().tokens() * from.channels()));
+  workspace_.backend().store(from, rows);
+  std::vector<Real> last;
+  each_end(map(), from.channels(), [&](std::size_t begin, std::size_t end) {
+    last.insert(last.end(), rows.data() + begin, rows.data() + end);
+  });
+  return last;
+}
+
 GatedConvLm::State::Context GatedConvLm::State::store_context() const {
   Context context;
-  std::vector<Real> rows;
-  for (const kernels::Activations* operand : workspace_.operands()) {
-    rows.resize(static_cast<std::size_t>(map().tokens() * operand->channels()));
-    workspace_.backend().store(*operand, rows);
-    std::vector<Real>& last = context.emplace_back();
-    each_end(map(), operand->channels(), [&](std::size_t begin, std::size_t end) {
-      last.insert(last.end(), rows.data() + begin, rows.data() + end);
-    });
+  for (std::size_t i = 0; i < workspace_.operands().size(); ++i) {
+    context.push_back(store_context(i));
   }
   return context;
 }
 
 void GatedConvLm::State::load_context(const Context& context) {
   const auto& operands = workspace_.operands();
-  for (std::size_t i = 0; i < std::max(context.size(), operands.size()); ++i) {
-    const Index channels = i < operands.size() ? operands[i]->channels() : 0;
+  if (context.size() != operands.size()) {
+    throw Error(ExitCode::kInternal, "context: expected {} arrays, found {}", operands.size(),
+                context.size());
+  }
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    const Index channels = operands[i]->channels();
     const Index expected = map().sequences * map().context * channels;
-    const auto found = static_cast<Index>(i < context.size() ? context[i].size() : 0);
+    const auto found = static_cast<Index>(context[i].size());
     if (expected != found) {
       throw Error(ExitCode::kInternal, "context {}: expected {} numbers, found {}", i, expected,
                   found);

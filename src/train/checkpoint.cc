@@ -33,10 +33,6 @@ constexpr std::pair<Array, std::string_view> kTrainingArrays[] = {
 
 using Context = model::GatedConvLm::State::Context;
 
-std::string context_name(std::size_t number) {
-  return std::string(kContextPrefix) + std::to_string(number);
-}
-
 std::vector<std::uint64_t> context_shape(Index sequences, Index rows, Index width) {
   return {static_cast<std::uint64_t>(sequences), static_cast<std::uint64_t>(rows),
           static_cast<std::uint64_t>(width)};
@@ -85,13 +81,13 @@ void save(const std::string& path, const ModelInfo& info, const TrainState& stat
       sources[name] = {&parameter, array};
     }
   }
-  const Context context = carried != nullptr ? carried->store_context() : Context{};
-  std::map<std::string, std::span<const Real>, std::less<>> contexts;
-  for (std::size_t i = 0; i < context.size(); ++i) {
-    writer.declare(context_name(i), Dtype::kF32,
-                   context_shape(carried->map().sequences, carried->map().context,
-                                 carried->context_widths()[i]));
-    contexts[context_name(i)] = context[i];
+  const std::vector<Index> widths =
+      carried != nullptr ? carried->context_widths() : std::vector<Index>{};
+  std::map<std::string, std::size_t, std::less<>> contexts;
+  for (std::size_t i = 0; i < widths.size(); ++i) {
+    writer.declare(context_tensor(i), Dtype::kF32,
+                   context_shape(carried->map().sequences, carried->map().context, widths[i]));
+    contexts[context_tensor(i)] = i;
   }
   writer.declare(kTokenizer, Dtype::kU8, {info.tokenizer.size()});
   writer.declare(kPermutation, Dtype::kI32, {info.permutation.size()});
@@ -102,8 +98,9 @@ void save(const std::string& path, const ModelInfo& info, const TrainState& stat
     } else if (tensor.name == kPermutation) {
       write(std::as_bytes(std::span(info.permutation)));
     } else if (const auto found = contexts.find(tensor.name); found != contexts.end()) {
-      check_savable(found->second, path, tensor);
-      write(std::as_bytes(found->second));
+      values = carried->store_context(found->second);
+      check_savable(values, path, tensor);
+      write(std::as_bytes(std::span(values)));
     } else {
       const auto& [parameter, array] = sources.find(tensor.name)->second;
       values.resize(static_cast<std::size_t>(parameter->elements()));
@@ -164,6 +161,10 @@ const TensorInfo& require(const formats::SafetensorsReader& reader, const std::s
 }
 
 }  // namespace
+
+std::string context_tensor(std::size_t number) {
+  return std::string(kContextPrefix) + std::to_string(number);
+}
 
 bool is_context_tensor(std::string_view name) { return name.starts_with(kContextPrefix); }
 
@@ -251,7 +252,7 @@ Context ModelFile::context(Index sequences, Index rows, std::span<const Index> w
   Context context(widths.size());
   for (std::size_t i = 0; i < widths.size(); ++i) {
     const auto shape = context_shape(sequences, rows, widths[i]);
-    read_finite(require(reader_, context_name(i), Dtype::kF32, &shape), context[i]);
+    read_finite(require(reader_, context_tensor(i), Dtype::kF32, &shape), context[i]);
   }
   return context;
 }

@@ -80,6 +80,11 @@ grep -qE '^dynamic +[0-9.]+ ± [0-9.]+ \(-[0-9.]+ %\), .*; lr 0\.1, decay 0\.0, 
 tail -n 1 "$out" | grep -qE '^dynamic \+ cache +[0-9.]+ ± [0-9.]+ \(-[0-9.]+ %\), .* 200 tokens, ' ||
   fail "dynamic + cache: $(cat "$out")"
 
+# Segments of one token have no hidden vectors to compare, the window that they come from has.
+succeeds eval run again.txt --json --cache 200 --dynamic 0,0,1
+python3 -c "import sys; sys.exit(not $(figure '["cache"]["theta"]') > 0)" ||
+  fail "no theta found: $(cat "$out")"
+
 # --- What is refused.
 for option in '' 0 1.5 1000001 x '200,' 200,1 200,1,0.1,4 200,1,0.1,; do
   refuses 2 '^error: --cache(: SIZE)?: expected ' eval run again.txt "--cache=$option"

@@ -179,7 +179,7 @@ variant adamw schedule.type=steps 'schedule.milestones=[0.3,0.6]' train.ema_deca
   train.accumulate_steps=1
 variant lines data.mode=lines data.tokens_per_sample=12 train.accumulate_steps=2
 variant context data.context_tokens=9 train.accumulate_steps=1
-variant carried data.carry_context=true optimizer.type=adam train.ema_decay=0.9
+variant carried data.carry_context=true optimizer.type=adam train.ema_decay=0.9 model.activation_change_l2=1
 variant constant optimizer.type=sgd optimizer.momentum=0 schedule.type=constant train.ema_decay=0.5
 variant norm model.norm=rms model.residual_scale=1 optimizer.decay=all train.ema_decay=0.9
 variant early optimizer.lr=0.2 schedule.type=plateau schedule.patience=1 train.early_stop_evals=3

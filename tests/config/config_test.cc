@@ -170,7 +170,8 @@ TEST_CASE("load_config: presets are found by name, misspelt ones by likeness", "
   refusal(ExitCode::kNoInput, [] { load_config("./bench/small"); });
 }
 
-TEST_CASE("presets: every config of configs/ is compiled in, byte for byte, and sound", "[config]") {
+TEST_CASE("presets: every config of configs/ is compiled in, byte for byte, and sound",
+          "[config]") {
   const std::string configs = testing::source_dir() + "/configs";
   std::size_t files = 0;
   for (const auto& entry : fs::recursive_directory_iterator(configs)) {

@@ -153,6 +153,20 @@ TEST_CASE("verify_file: the context of a run that carries it, and no other", "[c
   check_error(ExitCode::kBadData, {"expected none, found"}, [&] { verify_file(it.checkpoint); });
 }
 
+TEST_CASE("verify_file: contexts of more operands than have one digit", "[config]") {
+  Fixture it;
+  it.run.config.data.carry_context = true;
+  it.run.config.model.blocks = {{.layers = {{.kernel = 2, .channels = 5}}, .repeat = 11},
+                                {.layers = {{.kernel = 2, .channels = 6}}, .repeat = 1}};
+  it.run.prepare();
+  const auto model = it.run.new_model();
+  const auto memory = model->state(2, 8, true);
+  train::TrainState state;
+  state.step = 3;
+  train::save_checkpoint(it.checkpoint, it.run.info, state, *model, memory.get());
+  CHECK(verify_file(it.checkpoint).kind == FileKind::kCheckpoint);
+}
+
 TEST_CASE("verify_file: ids and line starts of a token file that are out of range", "[config]") {
   Fixture it;
   const std::string tokens = it.run.folder / ("cache/" + it.run.folder.names("cache").at(0));

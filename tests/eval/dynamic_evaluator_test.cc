@@ -87,7 +87,7 @@ struct Fixture {
 TEST_CASE("DynamicEvaluator: without a step it is a plain stream", "[eval]") {
   Fixture it;
   const std::vector<double> plain = it.plain();
-  for (const Index segment : {1, 16, 64, 500}) {
+  for (const Index segment : {1, 2, 3, 16, 64, 500}) {
     const std::vector<double> found = it.nats({.lr = 0, .decay = 0, .segment = segment});
     REQUIRE(found.size() == plain.size());
     for (std::size_t i = 0; i < plain.size(); ++i) {

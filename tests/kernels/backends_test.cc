@@ -185,7 +185,7 @@ class Tables {
 
   void embed(std::uint64_t seed, Outcome& result) {
     auto ids = testing::token_batch(kMap.sequences, kMap.time, kRowsOfA, seed).inputs;
-    ids[1] = ids[ids.size() - 2] = kNoWord;
+    ids[1] = ids[ids.size() - 2] = kDroppedWord;
     backend_.embed(a_.weights(), ids, looked_up_);
     result.add("rows", read(*y_));
     backend_.load(*dy_, normal_values(numbers(kMap, c_.width), seed, 1));

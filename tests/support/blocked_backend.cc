@@ -144,7 +144,7 @@ class BlockedBackend : public Backend {
     const auto& w = static_cast<const BlockedTable&>(table);
     each_token(out.output(), [&](Index s, Index t, std::size_t token) {
       std::vector<Real> z(static_cast<std::size_t>(w.shape.width));
-      for (std::size_t c = 0; c < z.size() && ids[token] != kNoWord; ++c) {
+      for (std::size_t c = 0; c < z.size() && ids[token] != kDroppedWord; ++c) {
         z[c] = w.at(Array::kValue, ids[token], static_cast<Index>(c));
       }
       forward_row(out, s, t, std::move(z));
@@ -154,7 +154,7 @@ class BlockedBackend : public Backend {
     auto& w = static_cast<BlockedTable&>(table);
     clear_gradient(w);
     each_token(dz, [&](Index s, Index t, std::size_t token) {
-      for (Index c = 0; c < w.shape.width && ids[token] != kNoWord; ++c) {
+      for (Index c = 0; c < w.shape.width && ids[token] != kDroppedWord; ++c) {
         w.at(Array::kGradient, ids[token], c) += of(dz).at(s, t, c);
       }
     });

@@ -25,9 +25,11 @@ struct ModelParts {
 };
 ModelParts model_parts(const train::ModelFile& file);
 
-// A network of the file's weights, with these arrays, values among them. Error kBadData.
+// A network of this config with the file's weights and these arrays, values among them. Error
+// kBadData when the weights are not of such a network.
 std::unique_ptr<model::GatedConvLm> load_network(const train::ModelFile& file,
-                                                 const ModelParts& parts, kernels::Backend& backend,
+                                                 const model::ModelConfig& config, Index vocabulary,
+                                                 kernels::Backend& backend,
                                                  kernels::ArraySet arrays);
 
 // Everything that evaluation and generation need.

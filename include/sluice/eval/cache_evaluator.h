@@ -22,6 +22,9 @@ class CacheEvaluator {
   CacheEvaluator(kernels::Backend& backend, ThreadPool& pool, Index size,
                  const std::optional<CacheMixture>& mixture);
 
+  // Chooses the grid by the hidden vectors of a window, long enough to know them by; without it the
+  // first pass is taken.
+  void begin(const ScoredWindow& window);
   // A model's next pass over the stream, with the nats that the mixture starts from.
   void add(const ScoredWindow& window);
 
@@ -33,7 +36,7 @@ class CacheEvaluator {
   Result result(const Totals& plain) const;
 
  private:
-  void begin(std::span<const Real> hidden, Index width);
+  void read_hidden(const ScoredWindow& window);
 
   kernels::Backend& backend_;
   ThreadPool& pool_;

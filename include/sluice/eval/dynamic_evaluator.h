@@ -28,9 +28,9 @@ struct DynamicSettings {
 // RMS rule, whose statistics of the training text a model file does not have.
 class DynamicEvaluator {
  public:
-  // adapted: a network of its own with gradients and the state of sgd, and with the values of
-  // `trained`, which stays as it is. Both, and the pool, must outlive it. `observe`, if any, is
-  // shown each segment as scored.
+  // adapted: a network of its own with gradients and the state of sgd, without penalties on
+  // activations, and with the values of `trained`, which stays as it is. Both, and the pool, must
+  // outlive it. `observe`, if any, is shown each segment as scored.
   DynamicEvaluator(model::GatedConvLm& adapted, const model::GatedConvLm& trained, ThreadPool& pool,
                    const DynamicSettings& settings, WindowObserver observe = nullptr);
 
@@ -53,6 +53,7 @@ class DynamicEvaluator {
   DynamicSettings settings_;
   WindowObserver observe_;
   std::unique_ptr<model::GatedConvLm::State> state_;
+  bool continues_ = false;  // state_ holds a segment, whose end the next one goes on from
   std::vector<int> inputs_, targets_;
   std::vector<bool> oov_;
   std::vector<double> nats_;

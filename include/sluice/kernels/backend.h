@@ -18,7 +18,7 @@
 
 namespace sluice::kernels {
 
-inline constexpr int kNoWord = -1;
+inline constexpr int kDroppedWord = -1;
 
 // What softmax_forward keeps for softmax_backward; grows to the largest batch it has seen.
 class SoftmaxTape {
@@ -89,7 +89,7 @@ class Backend {
   // come while there is a gradient.
   virtual void drop(Weights& weights, const WeightDrop& drop) = 0;
 
-  // out.product = rows of the table; ids [B*T], kNoWord: zeros, without a gradient.
+  // out.product = rows of the table; ids [B*T], kDroppedWord: zeros, without a gradient.
   virtual void embed(const Weights& table, std::span<const int> ids, Junction& out) = 0;
   virtual void embed_backward(const Activations& dz, std::span<const int> ids, Weights& table) = 0;
 

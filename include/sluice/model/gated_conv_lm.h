@@ -79,6 +79,7 @@ class GatedConvLm {
     // it is not of this shape.
     using Context = std::vector<std::vector<Real>>;
     Context store_context() const;
+    std::vector<Real> store_context(std::size_t operand) const;
     void load_context(const Context& context);
     // Channels of each of these, and bytes of all.
     std::vector<Index> context_widths() const;

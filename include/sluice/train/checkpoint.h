@@ -45,6 +45,8 @@ void save_checkpoint(const std::string& path, const ModelInfo& info, const Train
 // context, no part of the network.
 bool is_training_tensor(std::string_view name);
 bool is_context_tensor(std::string_view name);
+// The name of the context of one operand, numbered as in State::Context.
+std::string context_tensor(std::size_t number);
 // The tensors that a checkpoint has for a parameter beside its values when training uses `arrays`.
 std::vector<std::string> training_tensors(const std::string& parameter, kernels::ArraySet arrays);
 

@@ -13,7 +13,7 @@ void ReferenceBackend::embed(const Weights& table, std::span<const int> ids, Jun
   const Index width = w.shape.width;
   assert(w.g() == nullptr);
   assert(std::all_of(ids.begin(), ids.end(),
-                     [&](int id) { return id >= kNoWord && id < w.shape.rows; }));
+                     [&](int id) { return id >= kDroppedWord && id < w.shape.rows; }));
   catch_up_rows(w, ids);
   reserve_scratch(width);
   pool_.run(chunks.count(), [&](Index chunk, int worker) {
@@ -21,7 +21,7 @@ void ReferenceBackend::embed(const Weights& table, std::span<const int> ids, Jun
     for (Index row = chunks.begin(chunk); row < chunks.end(chunk); ++row) {
       if (shape.is_context(row)) continue;
       const Index id = ids[static_cast<std::size_t>(shape.token(row))];
-      if (id == kNoWord) {
+      if (id == kDroppedWord) {
         std::fill_n(z, width, Real(0));
       } else {
         std::copy_n(w.v()[Array::kValue] + id * width, width, z);
@@ -41,7 +41,7 @@ void ReferenceBackend::embed_backward(const Activations& dz, std::span<const int
   // Tokens whose row nobody wrote before.
   std::vector<std::uint8_t> sets(ids.size());
   for (std::size_t token = 0; token < ids.size(); ++token) {
-    if (ids[token] == kNoWord) continue;
+    if (ids[token] == kDroppedWord) continue;
     sets[token] = !w.touch(ids[token], ids[token] + 1);
   }
   // Cut over channels, so that each sum has one writer that runs through the tokens in order.
@@ -53,7 +53,7 @@ void ReferenceBackend::embed_backward(const Activations& dz, std::span<const int
     for (Index row = 0; row < from.span(); ++row) {
       if (from.is_context(row)) continue;
       const auto token = static_cast<std::size_t>(from.token(row));
-      if (ids[token] == kNoWord) continue;
+      if (ids[token] == kDroppedWord) continue;
       auto to = gradient.row(ids[token]).array();
       const ConstRow part(from.row(row) + begin, length);
       if (sets[token] != 0) {

@@ -234,7 +234,7 @@ void SimdBackend::embed(const Weights& table, std::span<const int> ids, Junction
   const BlockedActivations& shape = blocked(out.output());
   assert(static_cast<Index>(ids.size()) == shape.tokens() && w.g() == nullptr);
   assert(std::all_of(ids.begin(), ids.end(),
-                     [&](int id) { return id >= kNoWord && id < w.shape.rows; }));
+                     [&](int id) { return id >= kDroppedWord && id < w.shape.rows; }));
   catch_up_rows(w, ids);
   const ResolvedJunction junction(out);
   const std::vector<std::int32_t>& token = shape.token_of();
@@ -249,7 +249,7 @@ void SimdBackend::embed(const Weights& table, std::span<const int> ids, Junction
         if (at < 0) continue;
         const Index id = ids[static_cast<std::size_t>(at)];
         for (Index half = 0; half < 2 && 2 * panel + half < w.width_blocks; ++half) {
-          if (id == kNoWord) {
+          if (id == kDroppedWord) {
             std::fill_n(z + r * kPanel + half * kBlock, kBlock, 0.0F);
             continue;
           }
@@ -270,7 +270,7 @@ void SimdBackend::embed_backward(const Activations& dz, std::span<const int> ids
   // Tokens whose row nobody wrote before.
   std::vector<std::uint8_t> sets(ids.size());
   for (std::size_t token = 0; token < ids.size(); ++token) {
-    if (ids[token] == kNoWord) continue;
+    if (ids[token] == kDroppedWord) continue;
     sets[token] = !w.ledger.touch(ids[token], ids[token] + 1, [](Index) {});
   }
   w.has_gradient = true;
@@ -280,7 +280,7 @@ void SimdBackend::embed_backward(const Activations& dz, std::span<const int> ids
     for (Index row = 0; row < from.span(); ++row) {
       if (token_of[static_cast<std::size_t>(row)] < 0) continue;
       const auto token = static_cast<std::size_t>(token_of[static_cast<std::size_t>(row)]);
-      if (ids[token] == kNoWord) continue;
+      if (ids[token] == kDroppedWord) continue;
       float* to = w.v()[Array::kGradient] + w.element(ids[token], block * kBlock);
       const float* part = from.at(block, row);
       if (sets[token] != 0) {

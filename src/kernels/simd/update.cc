@@ -315,8 +315,8 @@ void SimdBackend::discard_gradient(Weights& weights) {
   weights.has_bias_gradient = false;
   if (auto* table = dynamic_cast<TableWeights*>(&weights)) {
     table->ledger.forget_gradients();
-  } else {
-    drop(weights, {});
+  } else if (auto* product = dynamic_cast<ProductWeights*>(&weights)) {
+    drop(*product, {});
   }
 }
 
