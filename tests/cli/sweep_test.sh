@@ -45,6 +45,11 @@ sweeps --out whole --dry-run
 grep -q '^tanh, seed 2: 20 steps; to do; parameters 1.3k' "$out" || fail "dry run: $(cat "$out")"
 tail -n 1 "$out" | grep -q '^4 runs now, 2 later$' || fail "dry run: $(cat "$out")"
 
+# What the base's own name already stands for does not matter.
+succeeds train tiny.json --out runs/tiny --overwrite --max-steps 1
+sweeps --out whole --dry-run
+rm -r runs
+
 # --- A whole sweep: 2 variations with 2 seeds, then the better one once more with 40 steps.
 sweeps --out whole
 [ "$(wc -l <whole/results.jsonl)" = 6 ] || fail "results: $(cat whole/results.jsonl)"
