@@ -214,7 +214,9 @@ for variation in found.variations:
                *program.set_options(variation.settings)]
     said = subprocess.run(command, capture_output=True, text=True)
     assert said.returncode == 0, said.stderr
-    size = json.loads(said.stdout)["parameters"]
+    size, field = (json.loads(said.stdout)[key] for key in ("parameters", "receptive_field"))
+    if "Receptive field" in found.title:
+        assert variation.settings["data.context_tokens"] >= field - 1, variation
     counts.add(size["total"] - size["embedding"])
 if "equal parameters" in found.title:
     assert max(counts) <= 1.01 * min(counts), counts
