@@ -256,6 +256,30 @@ at 399 tokens  at 900 tokens  at 1.10k tokens  at 5.00k tokens
         ends = [line.getAttribute("points").split()[-1].split(",") for line in lines]
         self.assertLess(float(ends[1][1]), float(ends[0][1]))  # b is worse, so above
 
+    def test_divergence_is_drawn(self):
+        variants = [{"name": n, "set": {"model.x": x}} for x, n in enumerate("abcd", 1)]
+        wild = {"status": "diverged"}
+        for v, (first, second) in zip(variants, (({}, {}), (wild, wild), ({}, wild), ({}, {}))):
+            self.add(record(v["name"], 1, 5.0, set=v["set"], **first),
+                     record(v["name"], 2, 5.2, set=v["set"], **second))
+        drawing, text = self.plotted(variants=variants, plot={"x": "model.x"})
+        circles = [c.getAttribute("fill") for c in drawing.getElementsByTagName("circle")]
+        self.assertEqual([fill == "#fff" for fill in circles], [False, True, False])
+        crosses = drawing.getElementsByTagName("path")
+        self.assertEqual(len(crosses), 1)
+        across = [float(c.getAttribute("cx")) for c in drawing.getElementsByTagName("circle")]
+        at = float(crosses[0].getAttribute("d")[1:].split(",")[0]) + 5
+        self.assertAlmostEqual(at - across[0], across[1] - at, delta=0.2)
+        lines = [line.getAttribute("points").split() for line in
+                 drawing.getElementsByTagName("polyline") if line.hasAttribute("clip-path")]
+        self.assertEqual([len(points) for points in lines], [1, 2])
+        self.assertIn("× all seeds diverged, ○ some seeds diverged", text)
+        self.assertIn(", 1 diverged", self.plotted(variants=variants)[1])
+        self.add(*(record("b", seed, 9.0, set=variants[1]["set"], parameters=None, **wild)
+                   for seed in (1, 2)))
+        self.assertIn("b diverged at once",
+                      self.plotted(variants=variants, plot={"x": "parameters"})[1])
+
     def test_final_loss_against_a_value(self):
         variants = [{"name": n, "group": g, "set": {"model.x": x}}
                     for n, g, x in (("a", "one", 1), ("b", "one", 10), ("c", "two", 100))]
