@@ -83,7 +83,8 @@ def named(experiment, only):
         return None
     found = set()
     for pattern in only.split(","):
-        matching = {v.name for v in experiment.variations if fnmatch.fnmatchcase(v.name, pattern)}
+        matching = {v.name for v in experiment.variations
+                    if v.name == pattern or fnmatch.fnmatchcase(v.name, pattern)}
         if not matching:
             names = ", ".join(v.name for v in experiment.variations)
             raise SweepError(USAGE, f"--only: no variation {pattern} (expected one of {names})")
@@ -138,7 +139,8 @@ def make_runner(args, experiment, found, folder):
 
 def main(arguments):
     args = parse(arguments)
-    experiment = experiments.read(args.experiment, settings(args.set))
+    extra = settings(args.set)
+    experiment = experiments.read(args.experiment, extra)
     names = named(experiment, args.only)
     folder = args.out or os.path.join("runs", "sweeps", experiment.name)
     path = os.path.join(folder, "results.jsonl")
@@ -156,7 +158,7 @@ def main(arguments):
     runner = make_runner(args, experiment, found, folder)
     stop = program.Stop()
     try:
-        runner.check()
+        found.state_current(runner.check(), extra)
         if not runner.run(stop, names):
             say("done with what --only names; without it the sweep goes on")
     except Interrupted:

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Trains a tied LSTM of two layers on words, as well as a time allows, and prints its exact
-perplexity on the validation text as one JSON line.
+perplexity on the validation text, and on a test text if there is one, as one JSON line.
 
 Words are what blanks separate, ends of lines count, as in sluice's word tokenizer; the vocabulary
 is that of the training text. Everything that picks the model counts in --max-time: training,
@@ -38,6 +38,7 @@ def parse_args(arguments=None):
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train", metavar="FILE", required=True)
     parser.add_argument("--valid", metavar="FILE", required=True)
+    parser.add_argument("--test", metavar="FILE", help="measured at the end only")
     parser.add_argument("--parameters", metavar="N", type=int, required=True,
                         help="at most; the width follows from it")
     parser.add_argument("--max-time", metavar="TIME", type=parse_time, required=True,
@@ -86,12 +87,13 @@ def read_words(path):
         return [word for line in file for word in (*line.split(), END)]
 
 
-def read_ids(train, valid):
-    """(ids of the training text, of the validation text, vocabulary); 0 ends a line, 1 is unknown.
+def read_ids(train, *others):
+    """(ids of the training text, of each other text, vocabulary); 0 ends a line, 1 is unknown.
     All words of the training text are known."""
     words = read_words(train)
     known = {word: number for number, word in enumerate(dict.fromkeys([END, UNKNOWN, *words]))}
-    return [known[w] for w in words], [known.get(w, 1) for w in read_words(valid)], len(known)
+    return ([known[w] for w in words],
+            *([known.get(w, 1) for w in read_words(path)] for path in others), len(known))
 
 
 class Clock:
@@ -196,14 +198,16 @@ class Trainer:
 
 def run(torch, args):
     from lstm_model import LstmLm, evaluate  # pylint: disable=import-outside-toplevel
-    train, valid, vocabulary = read_ids(args.train, args.valid)
+    train, valid, *test, vocabulary = read_ids(args.train, args.valid,
+                                               *([args.test] if args.test else []))
     width = width_for(vocabulary, args.parameters)
     if width < 1:
         sys.exit(f"error: --parameters: too few for {vocabulary} words (expected at least "
                  f"{parameters(vocabulary, 1)}, found {args.parameters})")
     if len(train) <= 2 * args.batch:
         sys.exit(f"error: {args.train}: too short for --batch {args.batch}")
-    train, valid = torch.tensor(train), torch.tensor(valid)
+    texts = {"valid": torch.tensor(valid), **({"test": torch.tensor(test[0])} if test else {})}
+    train, valid = torch.tensor(train), texts["valid"]
     clock = Clock(args.max_time)
     torch.manual_seed(args.seed)
     model = LstmLm(vocabulary, width, args.dropout)
@@ -211,11 +215,15 @@ def run(torch, args):
                       lambda model: evaluate(model, valid, 0, QUICK_STREAMS), len(valid))
     trainer.train(clock)
     seconds = clock.elapsed()
-    result = {"valid_perplexity": math.inf, "valid_nats": math.inf}
     if trainer.best_weights is not None:
         model.load_state_dict(trainer.best_weights)
-        nats = evaluate(model, valid, 0)
-        result = {"valid_perplexity": math.exp(nats), "valid_nats": nats}
+    result = {}
+    for name, ids in texts.items():
+        nats = math.inf if trainer.best_weights is None else evaluate(model, ids, 0)
+        result |= {f"{name}_perplexity": math.exp(nats) if nats < 700 else math.inf,
+                   f"{name}_nats": nats}
+    if test:
+        result["test_tokens"] = len(texts["test"])
     return {**result, "tokens": len(valid),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "width": width, "vocabulary": vocabulary, "epochs": round(trainer.epochs, 3),

@@ -2,12 +2,13 @@
 """Holds a recipe for words against an LSTM of as many parameters, given the same time on the same
 cores, on one slice of text after the other; prints Markdown.
 
-For each SLICE (a directory with train.txt and valid.txt, see word_slice.py):
+For each SLICE (a directory with train.txt, valid.txt and test.txt, see word_slice.py):
   1. `sluice train CONFIG` for --minutes, with the one config for all slices;
   2. the LSTM of lstm_torch.py, with at most the parameters of 1. and the same threads: every
      optimizer, schedule and lr of the grid for --short minutes at the first of --dropouts, the
      best two of them for --middle minutes, the best of those for --minutes at each of --dropouts;
-  3. the exact perplexity of both on valid.txt, the best of the LSTM's for --minutes counting.
+  3. the exact perplexity of both on valid.txt, by which both choose, the LSTM among its runs for
+     --minutes, and on test.txt, by which they are compared. One seed each.
 
 One run at a time. Results are kept in OUT/results.jsonl; the same command goes on where an earlier
 one was stopped and repeats no finished run. Times are of training, so that a slice takes
@@ -28,6 +29,7 @@ import os
 import shlex
 import subprocess
 import sys
+import threading
 
 import machine
 
@@ -36,6 +38,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 # (optimizer, schedule, lr): PyTorch's word_language_model as it is, with an end, and Adam.
 GRID = [("sgd", "plateau", 20.0), ("sgd", "cosine", 20.0), ("sgd", "cosine", 40.0),
         ("adam", "cosine", 0.001), ("adam", "cosine", 0.002), ("adam", "cosine", 0.004)]
+SAMPLE_SECONDS = 5  # from one look at the load to the next
 MIDDLE = 2  # settings that go on from the short runs
 
 
@@ -43,7 +46,7 @@ def parse_args(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("slices", metavar="SLICE", nargs="+",
-                        help="directory with train.txt and valid.txt")
+                        help="directory with train.txt, valid.txt and test.txt")
     parser.add_argument("--config", required=True, help="of Sluice, a file or a preset")
     parser.add_argument("--out", metavar="DIR", required=True, help="where results are kept")
     parser.add_argument("--what", choices=["both", "sluice", "lstm"], default="both",
@@ -71,9 +74,9 @@ def parse_args(arguments=None):
     if len(set(args.names.values())) < len(args.slices):
         parser.error("the slices need different names")
     for folder in args.slices:
-        for part in ("train.txt", "valid.txt"):
-            if not os.path.isfile(os.path.join(folder, part)):
-                parser.error(f"{folder}: no {part} (word_slice.py makes slices)")
+        for path in parts(folder):
+            if not os.path.isfile(path):
+                parser.error(f"{folder}: no {os.path.basename(path)} (word_slice.py makes slices)")
     runs = os.path.isfile(args.sluice) and os.access(args.sluice, os.X_OK)
     if not runs:
         parser.error(f"no binary at {args.sluice}: build it, or name it by --sluice")
@@ -88,6 +91,28 @@ def dropouts(text):
     if not values or not all(0 <= value < 1 for value in values):
         raise argparse.ArgumentTypeError(f"expected numbers from 0 to below 1, found {text!r}")
     return values
+
+
+class Load:
+    """The machine's highest load while something runs."""
+
+    def __enter__(self):
+        self.highest = 0.0
+        self.over = threading.Event()
+        self.watch = threading.Thread(target=self._watch, daemon=True)
+        self.watch.start()
+        return self
+
+    def _watch(self):
+        while True:
+            self.highest = max(self.highest, os.getloadavg()[0])
+            if self.over.wait(SAMPLE_SECONDS):
+                return
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.watch.join()
+        self.highest = max(self.highest, os.getloadavg()[0])
 
 
 class Results:
@@ -127,7 +152,9 @@ class Results:
         result = self.find(key)
         if result is None and not only_table:
             print(f"== {describe(key)}", file=sys.stderr, flush=True)
-            result = {**make(), "load": os.getloadavg()[0], "date": str(datetime.date.today())}
+            with Load() as load:
+                result = make()
+            result |= {"load": load.highest, "date": str(datetime.date.today())}
             self.add(key, result)
             print(f"== perplexity {result['valid_perplexity']:.2f}", file=sys.stderr, flush=True)
         return result
@@ -159,7 +186,7 @@ def digest(*paths):
 
 
 def parts(folder):
-    return os.path.join(folder, "train.txt"), os.path.join(folder, "valid.txt")
+    return tuple(os.path.join(folder, name) for name in ("train.txt", "valid.txt", "test.txt"))
 
 
 def last_with(path, key):
@@ -168,30 +195,37 @@ def last_with(path, key):
         return [entry for entry in map(json.loads, file) if key in entry][-1]
 
 
+def evaluate_sluice(args, run, path):
+    return json.loads(run_program([args.sluice, "eval", run, path, "--json",
+                                   "--threads", str(args.threads)]))
+
+
 def train_sluice(args, folder):
-    train, valid = parts(folder)
+    train, valid, test = parts(folder)
     run = os.path.join(args.out, f"sluice-{args.names[folder]}")
     # What an interrupted comparison left began in another hour.
     run_program([args.sluice, "train", args.config, "--train", train, "--valid", valid, "--out",
                  run, "--overwrite", "--threads", str(args.threads),
                  "--max-time", f"{args.minutes * 60:.0f}s"])
-    found = json.loads(run_program([args.sluice, "eval", run, valid, "--json",
-                                    "--threads", str(args.threads)]))
+    found, tested = (evaluate_sluice(args, run, path) for path in (valid, test))
     about = json.loads(run_program([args.sluice, "info", run, "--json"]))
     last = json.loads(run_program([args.sluice, "info", run, "--which", "last", "--json"]))
     return {"valid_perplexity": found["perplexity"], "valid_nats": found["nats_per_token"],
-            "tokens": found["tokens"], "parameters": about["parameters"],
+            "test_perplexity": tested["perplexity"], "test_nats": tested["nats_per_token"],
+            "tokens": found["tokens"], "test_tokens": tested["tokens"],
+            "vocabulary": found["vocab_size"], "oov": found["oov"],
+            "parameters": about["parameters"],
             "precision": about["precision"], "seconds": last["training_seconds"],
             "epochs": last_with(os.path.join(run, "metrics.jsonl"), "epoch")["epoch"],
             "model_hash": found["model_hash"], "version": found["version"]}
 
 
 def train_lstm(args, folder, setting, dropout, minutes, parameters):
-    train, valid = parts(folder)
+    train, valid, test = parts(folder)
     optimizer, schedule, lr = setting
     return json.loads(run_program([
         args.python, os.path.join(HERE, "lstm_torch.py"), "--train", train, "--valid", valid,
-        f"--parameters={parameters}", f"--max-time={minutes * 60:.0f}s",
+        "--test", test, f"--parameters={parameters}", f"--max-time={minutes * 60:.0f}s",
         f"--optimizer={optimizer}", f"--schedule={schedule}", f"--lr={lr}",
         f"--dropout={dropout}", f"--threads={args.threads}"]))
 
@@ -231,9 +265,25 @@ def lstm_results(args, results, folder, parameters):
     return done
 
 
-def perplexity(result):
-    return f"{result['valid_perplexity']:.2f}" if math.isfinite(result["valid_nats"]) \
+def perplexity(result, part="valid"):
+    return f"{result[part + '_perplexity']:.2f}" if math.isfinite(result[part + "_nats"]) \
         else "diverged"
+
+
+def require_same_question(name, ours, theirs):
+    """Perplexities compare where the same tokens are foretold out of the same vocabulary."""
+    for key, what in (("tokens", "tokens of valid.txt"), ("test_tokens", "tokens of test.txt"),
+                      ("vocabulary", "words of the vocabulary")):
+        if ours[key] != theirs[key]:
+            sys.exit(f"error: {name}: the two sides counted different {what} "
+                     f"({ours[key]} and {theirs[key]})")
+
+
+def ratio_cells(ours, theirs):
+    if not (math.isfinite(ours["test_nats"]) and math.isfinite(theirs["test_nats"])):
+        return ["-", "-"]
+    ratio = ours["test_perplexity"] / theirs["test_perplexity"]
+    return [f"**{ratio:.3f}**", f"{100 * (1 - ratio):+.1f} %"]
 
 
 def main_row(args, name, ours, runs):
@@ -242,15 +292,12 @@ def main_row(args, name, ours, runs):
     if not ours or not whole:
         return None
     best = min((run[3] for run in whole), key=lambda result: result["valid_nats"])
-    if ours["tokens"] != best["tokens"]:
-        sys.exit(f"error: {name}: the two sides counted different tokens "
-                 f"({ours['tokens']} and {best['tokens']})")
-    ratio = ours["valid_perplexity"] / best["valid_perplexity"]
-    return [name, f"{ours['tokens']:,}",
+    require_same_question(name, ours, best)
+    return [name, f"{ours['test_tokens']:,}",
             *(f"{key(side)}" for side in (ours, best)
               for key in (lambda x: f"{x['parameters']:,}", lambda x: f"{x['seconds']:.0f}",
-                          lambda x: f"{x['epochs']:.1f}", perplexity)),
-            f"**{ratio:.3f}**", f"{100 * (1 - ratio):+.1f} %"]
+                          lambda x: f"{x['epochs']:.1f}", perplexity,
+                          lambda x: perplexity(x, "test"))), *ratio_cells(ours, best)]
 
 
 def markdown(heads, rows):
@@ -260,14 +307,16 @@ def markdown(heads, rows):
 
 def report(args, found):
     """found: name of a slice -> (Sluice's result, the LSTM's runs)."""
-    heads = ["slice", "tokens"]
+    heads = ["slice", "test tokens"]
     heads += [f"{who}: {what}" for who in ("Sluice", "LSTM")
-              for what in ("parameters", "seconds", "epochs", "perplexity")]
+              for what in ("parameters", "seconds", "epochs", "valid", "test")]
     rows = [main_row(args, name, *sides) for name, sides in found.items()]
     lines = [markdown([*heads, "Sluice / LSTM", "below"], [row for row in rows if row])]
-    lines += ["", f"Perplexity on the whole of valid.txt, ends of lines counted; {args.threads} "
-              f"threads, {args.minutes:g} minutes of training each.", "", "All runs of the LSTM:",
-              "", markdown(
+    lines += ["",
+              "Perplexity on the whole of valid.txt, by which both sides choose, and of test.txt, "
+              f"of which the ratio is; ends of lines counted; {args.threads} threads, "
+              f"{args.minutes:g} minutes of training and one seed each.", "",
+              "All runs of the LSTM, on valid.txt:", "", markdown(
                   ["slice", "minutes", "optimizer", "schedule", "lr", "dropout", "epochs",
                    "tokens/s", "perplexity"],
                   [[name, f"{minutes:g}", *map(str, setting), str(dropout),

@@ -1,5 +1,6 @@
 """Plots of an experiment as SVG: learning curves, or the final loss against a value."""
 
+import collections
 import math
 from xml.sax.saxutils import escape
 
@@ -12,6 +13,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 DASHES = ("", "7 3", "2 2", "9 3 2 3")
 WIDTH, HEIGHT = 860, 460
 LEFT, TOP, BOTTOM = 72, 44, 56  # of the plot's frame
+SIZES = ("parameters", "receptive_field")  # values on x that runs report
 CHARACTER = 6.6                 # width of one in the legend, for the frame's right end
 
 
@@ -110,11 +112,18 @@ class Drawing:
         self.parts.append(f'<polygon points="{path}" fill="{colour}" fill-opacity="0.18" '
                           'clip-path="url(#frame)"/>')
 
-    def point(self, x, low, middle, high, colour):
+    def point(self, x, low, middle, high, colour, hollow):
+        """hollow: of some of the seeds only, as the others diverged."""
         self.parts.append(f'<line x1="{x:.1f}" y1="{low:.1f}" x2="{x:.1f}" y2="{high:.1f}" '
                           f'stroke="{colour}" stroke-width="2" clip-path="url(#frame)"/>')
-        self.parts.append(f'<circle cx="{x:.1f}" cy="{middle:.1f}" r="4" fill="{colour}" '
+        self.parts.append(f'<circle cx="{x:.1f}" cy="{middle:.1f}" r="4" stroke="{colour}" '
+                          f'stroke-width="2" fill="{"#fff" if hollow else colour}" '
                           'clip-path="url(#frame)"/>')
+
+    def diverged(self, x, row, colour):
+        """A cross on the frame's upper edge, or so many rows below where others stand there."""
+        self.parts.append(f'<path d="M{x - 5:.1f},{TOP - 5 + 13 * row} l10,10 m0,-10 l-10,10" '
+                          f'stroke="{colour}" stroke-width="2" fill="none"/>')
 
     def finish(self):
         return "\n".join([*self.parts, "</svg>", ""])
@@ -154,8 +163,9 @@ def _curves(experiment, ranked):
     last = max(curve[-1][0] for _, curve in curves)
     lows = [point[1] for _, curve in curves for point in curve]
     highs = [point[3] for _, curve in curves for point in curve if point[0] >= 0.15 * last]
-    drawing = Drawing(experiment.title, [f"{at.variation.name}: {at.mean:.3f}" for at, _ in curves],
-                      "tokens trained", _unit(experiment))
+    labels = [f"{at.variation.name}: {at.mean:.3f}" +
+              (f", {at.diverged} diverged" if at.diverged else "") for at, _ in curves]
+    drawing = Drawing(experiment.title, labels, "tokens trained", _unit(experiment))
     first = min(curve[0][0] for _, curve in curves)
     x = Scale(0 if first < 0.2 * last else first, last, LEFT, drawing.right)
     y = Scale(*experiment.plot.get("y", _padded(min(lows), max(highs))), HEIGHT - BOTTOM, TOP)
@@ -170,7 +180,7 @@ def _curves(experiment, ranked):
 
 def _value(experiment, at, key):
     """x of a variation: a size that its runs report, or a key that it sets."""
-    if key in ("parameters", "receptive_field"):
+    if key in SIZES:
         value = at.average(key)
     else:
         value = at.variation.settings.get(key)
@@ -180,15 +190,36 @@ def _value(experiment, at, key):
     return value
 
 
+def _unbroken(points):
+    """Points in the parts that no diverged one is between."""
+    parts = [[]]
+    for point in points:
+        if point[1].finite:
+            parts[-1].append(point)
+        elif parts[-1]:
+            parts.append([])
+    return parts
+
+
+def _note(points, unsized):
+    """What marks of divergence mean, where there are any, and what has none."""
+    said = [text for text, seen in (
+        ("× all seeds diverged", any(not at.finite for _, at in points)),
+        ("○ some seeds diverged", any(at.finite and at.diverged for _, at in points))) if seen]
+    return ", ".join([*said, *(f"{at.variation.name} diverged at once" for at in unsized)])
+
+
 def _against_value(experiment, ranked):
     """Mean of each variation with a bar from its lowest to its highest seed; a line per series."""
     key, name = experiment.plot["x"], experiment.plot.get("series")
     series = {}
-    for at in (at for at in ranked if at.finite):
+    unsized = [at for at in ranked
+               if key in SIZES and not at.finite and at.average(key) is None]
+    for at in (at for at in ranked if at not in unsized):
         label = (at.variation.group if name in ("group", None) else at.variation.settings.get(name))
         series.setdefault("" if label is None else str(label), []).append(
-            (_value(experiment, at, key), min(at.finite), at.mean, max(at.finite)))
-    if not series:
+            (_value(experiment, at, key), at))
+    if not any(at.finite for at in ranked):
         raise SweepError(USAGE, f"{experiment.path}: no finished run to plot yet")
     if len(series) > 1 and "" in series:
         series["other"] = series.pop("")
@@ -202,15 +233,24 @@ def _against_value(experiment, ranked):
     low, high = (pick(point[0] for point in points) for pick in (min, max))
     span = (low / 1.15, high * 1.15) if log else _padded(low, high)
     x = Scale(*span, LEFT, drawing.right, log)
-    full = _padded(min(p[1] for p in points), max(p[3] for p in points))
+    figures = [value for _, at in points for value in at.finite]
+    full = _padded(min(figures), max(figures))
     y = Scale(*experiment.plot.get("y", full), HEIGHT - BOTTOM, TOP)
     drawing.axes(x, y)
+    crosses = collections.Counter()
     for index, label in enumerate(sorted(series)):
         colour, dash = _series_style(index)
-        each = sorted(series[label])
-        drawing.line([(x(p[0]), y(p[2])) for p in each], colour, dash)
-        for p in each:
-            drawing.point(x(p[0]), y(p[1]), y(p[2]), y(p[3]), colour)
+        each = sorted(series[label], key=lambda point: point[0])
+        for part in filter(None, _unbroken(each)):
+            drawing.line([(x(value), y(at.mean)) for value, at in part], colour, dash)
+        for value, at in each:
+            if at.finite:
+                drawing.point(x(value), *map(y, (min(at.finite), at.mean, max(at.finite))), colour,
+                              hollow=at.diverged > 0)
+            else:
+                drawing.diverged(x(value), crosses[value], colour)
+                crosses[value] += 1
+    drawing.text(drawing.right, TOP - 8, _note(points, unsized), anchor="end")
     return drawing.finish()
 
 

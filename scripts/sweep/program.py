@@ -10,11 +10,13 @@ import shutil
 import signal
 import statistics
 import subprocess
+import sys
 
 from .errors import DIVERGED, INPUT, INTERNAL, SweepError
+from .text import perplexity
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-# Keys that change no result: the bits are the same for any number of threads.
+# Keys that change no result: the bits after so many steps are the same for any number of threads.
 WITHOUT_EFFECT = {"data": ("cache_dir", "train", "valid"),
                   "train": ("threads", "save_every", "log_every", "flow_every", "keep_last")}
 
@@ -29,24 +31,33 @@ def find(named):
     return os.path.abspath(path)
 
 
-def without_defaults(value, schema):
-    """What of a config differs from the schema's defaults. A binary that knows more keys then gives
-    the same answer for a config that does not use them."""
+def _schema_of(value, schema):
+    """Of the choices that a schema gives, the one for such a value."""
     for choice in schema.get("anyOf", ()):
         if isinstance(value, (dict, list)) and ("properties" in choice or "items" in choice):
-            return without_defaults(value, choice)
-    if isinstance(value, dict) and "properties" in schema:
-        kept = {}
-        for key, inner in value.items():
-            known = schema["properties"].get(key, {})
-            if inner != known.get("default", math.nan):
-                inner = without_defaults(inner, known)
-                if inner != {}:
-                    kept[key] = inner
-        return kept
-    if isinstance(value, list) and "items" in schema:
-        return [without_defaults(item, schema["items"]) for item in value]
-    return value
+            return _schema_of(value, choice)
+    return schema
+
+
+def same_config(old, new, schema):
+    """Whether two configs mean the same, one perhaps of a binary that knows fewer keys: what both
+    say is equal, and what one of them does not know has its default."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        known = _schema_of(new, schema).get("properties", {})
+        for key in old.keys() | new.keys():
+            inner = known.get(key, {})
+            values = [side.get(key, inner.get("default", math.nan)) for side in (old, new)]
+            if not same_config(*values, inner):
+                return False
+        return True
+    if isinstance(old, list) and isinstance(new, list):
+        items = _schema_of(new, schema).get("items", {})
+        return len(old) == len(new) and all(same_config(*pair, items) for pair in zip(old, new))
+    return old == new
+
+
+def digest(config):
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def set_options(settings):
@@ -99,21 +110,28 @@ class Program:
             self._digests[pattern] = digest.hexdigest()
         return self._digests[pattern]
 
-    def fingerprint(self, config):
-        """Hash of what a run's result depends on: the config but for defaults and keys without
-        effect, and the texts by what they hold, wherever they lie."""
-        kept = {}
-        for section, values in without_defaults(config, self._schema).items():
-            kept[section] = {key: value for key, value in values.items()
-                             if key not in WITHOUT_EFFECT.get(section, ())}
+    def result_config(self, config):
+        """What a run's result depends on: the config but for keys without effect, and its files by
+        what they hold, wherever they lie. With a limit in time the threads count too."""
+        kept = {section: {key: value for key, value in values.items()
+                          if key not in WITHOUT_EFFECT.get(section, ())}
+                for section, values in config.items()}
         for key in ("train", "valid"):
-            kept.setdefault("data", {})[key] = [self._digest(p) for p in config["data"][key]]
-        text = json.dumps(kept, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+            kept["data"][key] = [self._digest(p) for p in config["data"][key]]
+        if config["tokenizer"]["file"] is not None:
+            kept["tokenizer"]["file"] = self._digest(config["tokenizer"]["file"])
+        if config["train"]["max_time"] is not None:
+            threads = config["train"]["threads"]
+            kept["train"]["threads"] = threads or len(os.sched_getaffinity(0))
+        return kept
 
-    def plan(self, base, settings):
+    def same(self, old, new):
+        return same_config(old, new, self._schema)
+
+    def plan(self, base, settings, folder):
         """What `train --dry-run` says a run needs: {label: text}."""
-        said = self._output(["train", base, *set_options(settings), "--dry-run"])
+        said = self._output(["train", base, *set_options(settings), "--dry-run",
+                             "--out", folder, "--overwrite"])
         return {label.strip(): text for label, text in
                 re.findall(r"^(\S[^\n]*?) {2,}(\S.*)$", said, flags=re.M)}
 
@@ -147,6 +165,7 @@ class Stop:
 
     def __init__(self):
         self.asked = False
+        self.timed = False
         self._child = None
         signal.signal(signal.SIGINT, self._ask)
         signal.signal(signal.SIGTERM, self._ask)
@@ -165,7 +184,12 @@ class Stop:
             self._child.send_signal(signal.SIGINT)
 
     def _suspend(self, _number, _frame):
-        """Ctrl-Z: the run must not go on behind a sweep that is held."""
+        """Ctrl-Z: the run must not go on behind a sweep that is held. The clock of a run by time
+        would go on, so such a run is not held."""
+        if self.timed:
+            print("\nno pause in a run with a limit in time; Ctrl-C saves it, and the same command "
+                  "goes on", file=sys.stderr, flush=True)
+            return
         if self._child is not None:
             self._child.send_signal(signal.SIGSTOP)
         os.kill(os.getpid(), signal.SIGSTOP)
@@ -215,7 +239,8 @@ def outcome(program, folder, config, code):
     rates = [row["tokens_per_second"] for row in rows if row.get("tokens_per_second")]
     found = {"status": "diverged" if code == DIVERGED else "done"}
     if best is not None:
-        found |= {"valid_loss": best["valid_loss"], "perplexity": math.exp(best["valid_loss"]),
+        found |= {"valid_loss": best["valid_loss"],
+                  "perplexity": finite(perplexity(best["valid_loss"])),
                   "bits_per_byte": best["valid_bits_per_byte"], "best_step": int(best["step"])}
     if rows:
         found |= {"steps": int(rows[-1]["step"]), "tokens": tokens(rows[-1])}
@@ -227,6 +252,11 @@ def outcome(program, folder, config, code):
         "receptive_field": info.get("receptive_field"), "precision": info.get("precision"),
         "curve": [[tokens(row), row["valid_loss"]] for row in curve],
         "commit": commit(), "version": program.version}
+
+
+def finite(value):
+    """The number as JSON can hold it: null for what is infinite."""
+    return value if math.isfinite(value) else None
 
 
 def commit():

@@ -39,6 +39,14 @@ class Results:
             raise SweepError(INPUT, f"{path}: {error.strerror}") from None
         records, self._end = _records(data, path)
         self._latest = dict(records)
+        self._current_path = os.path.join(os.path.dirname(path), "current.json")
+        try:
+            with open(self._current_path, encoding="utf-8") as file:
+                self._current = json.load(file)
+        except FileNotFoundError:
+            self._current = {"set": {}, "hashes": []}
+        except (OSError, ValueError) as error:
+            raise SweepError(INPUT, f"{self._current_path}: {error}") from None
 
     def get(self, name, rung, seed):
         return self._latest.get((name, rung, seed))
@@ -62,11 +70,22 @@ class Results:
         self._latest[record["name"], record["rung"], record["seed"]] = record
 
 
-def matches(record, variation, rung):
-    """Whether the record is of these settings: of what the experiment says, all is as it says."""
-    return record["limit"] == rung.limit and all(
-        key in record["set"] and record["set"][key] == value
-        for key, value in variation.settings.items())
+    def state_current(self, hashes, extra):
+        """Keeps what the experiment came to when a sweep last began, with the settings of its
+        --set: a table, which is made without the binary, tells results by it."""
+        self._current = {"set": extra, "hashes": sorted(hashes)}
+        try:
+            with open(self._current_path + ".part", "w", encoding="utf-8") as file:
+                json.dump(self._current, file, ensure_ascii=False)
+            os.replace(self._current_path + ".part", self._current_path)
+        except OSError as error:
+            raise SweepError(OUTPUT, f"{self._current_path}: {error.strerror}") from None
+
+    def current(self, record, variation, rung):
+        """Whether the record is of what the last sweep ran and the experiment says now."""
+        settings = {**self._current["set"], **variation.settings}
+        return record["hash"] in self._current["hashes"] and (
+            (record["limit"], record["set"]) == (rung.limit, settings))
 
 
 def figure(record, compare):
@@ -100,8 +119,9 @@ class Standing:
         return statistics.fmean(values) if values else None
 
 
-def standing(experiment, results, variation, rung_index, usable=matches):
-    """The variation at that rung, from the records that are usable."""
+def standing(experiment, results, variation, rung_index, usable=None):
+    """The variation at that rung, from the usable records: by default those that are current."""
+    usable = usable or results.current
     rung = experiment.rungs[rung_index]
     records = [results.get(variation.name, rung_index + 1, seed) for seed in rung.seeds]
     records = [r for r in records if r is not None and usable(r, variation, rung)]
@@ -129,7 +149,7 @@ def stale(experiment, results):
         for index, rung in enumerate(experiment.rungs):
             for seed in rung.seeds:
                 record = results.get(variation.name, index + 1, seed)
-                count += record is not None and not matches(record, variation, rung)
+                count += record is not None and not results.current(record, variation, rung)
     return count
 
 

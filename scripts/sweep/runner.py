@@ -12,18 +12,20 @@ from . import program as programs
 from . import results as figures
 from .errors import DIVERGED, INTERNAL, USAGE, Interrupted, SweepError
 from .experiment import LIMITS, Rung, Variation, seconds_of
-from .text import count, duration
+from .text import count, duration, perplexity
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One training: a variation at a rung with a seed, its whole config and that config's hash."""
+    """One training: a variation at a rung with a seed, its whole config, what of it the result
+    depends on, and the hash of that."""
     variation: Variation
     rung_index: int
     rung: Rung
     seed: int
     settings: dict
     config: dict
+    result_config: dict
     hash: str
 
     def __str__(self):
@@ -50,8 +52,9 @@ class Runner:
             settings |= {"train.max_steps": None, "train.max_time": None, "train.max_epochs": None}
             settings |= self._limit(variation, rung)
             config = self._resolve(variation, settings)
-            self._runs[key] = Run(variation, rung_index, rung, seed, settings, config,
-                                  self.program.fingerprint(config))
+            counts = self.program.result_config(config)
+            self._runs[key] = Run(variation, rung_index, rung, seed, settings, config, counts,
+                                  programs.digest(counts))
         return self._runs[key]
 
     def _resolve(self, variation, settings):
@@ -76,7 +79,8 @@ class Runner:
     def done(self, run):
         """Whether the run's result is there."""
         record = self.record(run)
-        return record is not None and record["hash"] == run.hash
+        return record is not None and (record["hash"] == run.hash or self.program.same(
+            record.get("config"), run.result_config))
 
     def record(self, run):
         return self.results.get(run.variation.name, run.rung_index + 1, run.seed)
@@ -100,12 +104,13 @@ class Runner:
                 for seed in self.experiment.rungs[rung_index].seeds for variation in variations]
 
     def check(self):
-        """Every config, before hours go into the first one."""
+        """Every config, before hours go into the first one; hashes of all runs there may be."""
         for index in range(len(self.experiment.rungs)):
             for run in self._all(self.experiment.variations, index):
                 if self.record(run) is not None and not self.done(run):
                     say(f"{run}, {run.rung}: settings or text have changed since its result: "
                         "runs again")
+        return {run.hash for run in self._runs.values()}
 
     def pending(self, only=None):
         """Runs that are known to be missing, in their order, and how many later rungs will add."""
@@ -136,13 +141,18 @@ class Runner:
             self._step(mine, later if only is None else [], stop)
 
     def _restate(self):
-        """Where settings are written another way and come to the same config, results are written
-        anew, so that a table, which is made without the binary, knows them."""
+        """Where settings are written another way, or the binary knows more keys, and the config is
+        the same, results are written anew, so that a table, which is made without the binary,
+        knows them."""
         for run in self._runs.values():
-            record = self.record(run)
-            if self.done(run) and not figures.matches(record, run.variation, run.rung):
-                self.results.append({**record, "set": run.variation.settings,
-                                     "limit": run.rung.limit})
+            record, now = self.record(run), self._identity(run)
+            if self.done(run) and any(record[key] != value for key, value in now.items()):
+                self.results.append({**record, **now})
+
+    def _identity(self, run):
+        """By what a record is known as that of the run."""
+        return {"limit": run.rung.limit, "set": run.variation.settings, "hash": run.hash,
+                "config": run.result_config}
 
     def _step(self, mine, later, stop):
         run = mine[0]
@@ -168,12 +178,12 @@ class Runner:
         arguments = self._prepare(run, folder)
         if self.deadline < math.inf:
             arguments += ["--stop-after", f"{max(self.deadline - time.monotonic(), 1):.1f}s"]
+        stop.timed = "max_time" in run.rung.limit
         code, said = self.program.train(arguments, stop, live(label))
         if code in (0, DIVERGED):
             self.results.append({
-                "name": run.variation.name, "rung": run.rung_index + 1, "limit": run.rung.limit,
-                "seed": run.seed, "set": run.variation.settings, "hash": run.hash,
-                **programs.outcome(self.program, folder, run.config, code)})
+                "name": run.variation.name, "rung": run.rung_index + 1, "seed": run.seed,
+                **self._identity(run), **programs.outcome(self.program, folder, run.config, code)})
             return
         if stop.asked or code == 75:
             raise Interrupted
@@ -189,6 +199,10 @@ class Runner:
         note = folder + ".hash"
         if _checkpoints(folder) and _read(note) == run.hash:
             return ["--resume", "--out", folder]
+        # Before the note says otherwise: what is left of another config must not be gone on with
+        # as this one, wherever we are killed.
+        for path in _checkpoints(folder):
+            os.remove(path)
         os.makedirs(os.path.dirname(folder), exist_ok=True)
         with open(note, "w", encoding="utf-8") as file:
             file.write(run.hash + "\n")
@@ -237,7 +251,8 @@ class Runner:
         plans = {}
         for run in mine:
             if run.variation.name not in plans:
-                said = self.program.plan(self.experiment.base, run.settings)
+                said = self.program.plan(self.experiment.base, run.settings,
+                                         self.run_folder(run))
                 plans[run.variation.name] = said
             said = plans[run.variation.name]
             state = "goes on" if self._begun(run) else "to do"
@@ -267,7 +282,7 @@ def _read(path):
 def said_of(record):
     if record["status"] != "done":
         return "diverged"
-    return f"loss {record['valid_loss']:.4f}, perplexity {record['perplexity']:.2f}"
+    return f"loss {record['valid_loss']:.4f}, perplexity {perplexity(record['valid_loss']):.2f}"
 
 
 def say(line):

@@ -1,9 +1,7 @@
 """The table of an experiment: for a terminal, and in Markdown for a page or a paper's appendix."""
 
-import math
-
 from . import results as figures
-from .text import size
+from .text import perplexity, size
 
 
 def _rate(record, compare):
@@ -20,9 +18,9 @@ def _spread(at):
 def _perplexity(at):
     if not at.finite:
         return "-"
-    text = f"{math.exp(at.mean):.2f}"
+    text = f"{perplexity(at.mean):.2f}"
     if len(at.finite) > 1:
-        text += f" ({math.exp(min(at.finite)):.2f}-{math.exp(max(at.finite)):.2f})"
+        text += f" ({perplexity(min(at.finite)):.2f}-{perplexity(max(at.finite)):.2f})"
     return text
 
 

@@ -1,5 +1,7 @@
 """Figures as people read them."""
 
+import math
+
 
 def duration(seconds):
     """"45 s", "12.5 min", "3.2 h"."""
@@ -15,6 +17,14 @@ def size(number):
             scaled = number / divisor
             return (f"{scaled:.2f}" if scaled < 10 else f"{scaled:.1f}") + unit
     return f"{number:.0f}"
+
+
+def perplexity(loss):
+    """exp(loss); infinite where no double holds it, which is above 709.78 nats."""
+    try:
+        return math.exp(loss)
+    except OverflowError:
+        return math.inf
 
 
 def count(number, noun):

@@ -45,6 +45,11 @@ sweeps --out whole --dry-run
 grep -q '^tanh, seed 2: 20 steps; to do; parameters 1.3k' "$out" || fail "dry run: $(cat "$out")"
 tail -n 1 "$out" | grep -q '^4 runs now, 2 later$' || fail "dry run: $(cat "$out")"
 
+# What the base's own name already stands for does not matter.
+succeeds train tiny.json --out runs/tiny --overwrite --max-steps 1
+sweeps --out whole --dry-run
+rm -r runs
+
 # --- A whole sweep: 2 variations with 2 seeds, then the better one once more with 40 steps.
 sweeps --out whole
 [ "$(wc -l <whole/results.jsonl)" = 6 ] || fail "results: $(cat whole/results.jsonl)"
@@ -209,7 +214,9 @@ for variation in found.variations:
                *program.set_options(variation.settings)]
     said = subprocess.run(command, capture_output=True, text=True)
     assert said.returncode == 0, said.stderr
-    size = json.loads(said.stdout)["parameters"]
+    size, field = (json.loads(said.stdout)[key] for key in ("parameters", "receptive_field"))
+    if "Receptive field" in found.title:
+        assert variation.settings["data.context_tokens"] >= field - 1, variation
     counts.add(size["total"] - size["embedding"])
 if "equal parameters" in found.title:
     assert max(counts) <= 1.01 * min(counts), counts

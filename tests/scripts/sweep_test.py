@@ -9,12 +9,14 @@ import os
 import sys
 import tempfile
 import unittest
+import unittest.mock
 import xml.dom.minidom
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "scripts"))
-from sweep import experiment, plot, program, results, table  # pylint: disable=wrong-import-position
-from sweep.errors import SweepError  # pylint: disable=wrong-import-position
+# pylint: disable=wrong-import-position,protected-access
+from sweep import experiment, plot, program, results, runner, table, text
+from sweep.errors import SweepError
 
 SMALL = {"base": "wikitext2-word", "rungs": [{"max_steps": 10}]}
 
@@ -100,7 +102,7 @@ class ExperimentFile(InFolder):
 
 def record(name, seed, loss, rung=1, **keys):
     return {"name": name, "rung": rung, "limit": {"max_steps": 10}, "seed": seed, "set": {},
-            "hash": "h", "status": "done", "valid_loss": loss, "perplexity": math.exp(loss),
+            "hash": "h", "status": "done", "valid_loss": loss, "perplexity": text.perplexity(loss),
             "bits_per_byte": loss / 2, "best_step": 10, "steps": 10, "tokens": 1000,
             "seconds": 90.0, "parameters": 8090496, "tokens_per_second": 12345.6,
             "receptive_field": 16, "precision": "f32",
@@ -142,6 +144,7 @@ class Report(InFolder):
     def setUp(self):
         super().setUp()
         self.results = results.Results(self.path)
+        self.results.state_current({"h"}, {})
 
     def experiment(self, **keys):
         return self.read({**SMALL, "variants": [{"name": n} for n in "abc"], "seeds": [1, 2],
@@ -174,6 +177,32 @@ class Report(InFolder):
         self.assertEqual(results.stale(here, self.results), 1)
         changed = self.experiment(set={"optimizer.lr": 0.1})
         self.assertEqual(results.standings(changed, self.results), [])
+
+    def test_a_key_that_the_experiment_names_no_more_counts(self):
+        self.add(record("a", 1, 5.0, set={"optimizer.lr": 0.1}))
+        self.assertEqual(results.standings(self.experiment(), self.results), [])
+        # But not one of --set, which a table need not name again.
+        self.results.state_current({"h"}, {"optimizer.lr": 0.1})
+        for each in (self.results, results.Results(self.path)):
+            self.assertEqual(len(results.standings(self.experiment(), each)), 1)
+
+    def test_a_result_of_another_text_is_left_out_at_a_later_rung_too(self):
+        rungs = [{"max_steps": 10, "keep": 1}, {"max_steps": 20}]
+        self.add(record("a", 1, 5.0), record("b", 1, 4.0),
+                 record("a", 1, 3.0, rung=2, limit={"max_steps": 20}, hash="old"))
+        here = self.experiment(rungs=rungs)
+        found = results.standings(here, self.results)
+        self.assertEqual([(at.variation.name, at.rung_index) for at in found],
+                         [("b", 0), ("a", 0)])
+        self.assertEqual(results.stale(here, self.results), 1)
+
+    def test_a_loss_without_a_perplexity(self):
+        self.add(record("a", 1, 800.0, perplexity=None), record("a", 2, 900.0, perplexity=None))
+        here = self.experiment()
+        self.assertIn(" inf (inf-inf) ", table.plain(here, results.standings(here, self.results)))
+        self.assertIn("perplexity inf", runner.said_of(self.results.get("a", 1, 1)))
+        self.assertIsNone(program.finite(text.perplexity(800.0)))
+        self.assertEqual(program.finite(text.perplexity(0.0)), 1.0)
 
     def test_table_in_full(self):
         self.add(record("a", 1, 5.0), record("a", 2, 5.1), record("b", 1, 4.9))
@@ -227,6 +256,30 @@ at 399 tokens  at 900 tokens  at 1.10k tokens  at 5.00k tokens
         ends = [line.getAttribute("points").split()[-1].split(",") for line in lines]
         self.assertLess(float(ends[1][1]), float(ends[0][1]))  # b is worse, so above
 
+    def test_divergence_is_drawn(self):
+        variants = [{"name": n, "set": {"model.x": x}} for x, n in enumerate("abcd", 1)]
+        wild = {"status": "diverged"}
+        for v, (first, second) in zip(variants, (({}, {}), (wild, wild), ({}, wild), ({}, {}))):
+            self.add(record(v["name"], 1, 5.0, set=v["set"], **first),
+                     record(v["name"], 2, 5.2, set=v["set"], **second))
+        drawing, text = self.plotted(variants=variants, plot={"x": "model.x"})
+        circles = [c.getAttribute("fill") for c in drawing.getElementsByTagName("circle")]
+        self.assertEqual([fill == "#fff" for fill in circles], [False, True, False])
+        crosses = drawing.getElementsByTagName("path")
+        self.assertEqual(len(crosses), 1)
+        across = [float(c.getAttribute("cx")) for c in drawing.getElementsByTagName("circle")]
+        at = float(crosses[0].getAttribute("d")[1:].split(",")[0]) + 5
+        self.assertAlmostEqual(at - across[0], across[1] - at, delta=0.2)
+        lines = [line.getAttribute("points").split() for line in
+                 drawing.getElementsByTagName("polyline") if line.hasAttribute("clip-path")]
+        self.assertEqual([len(points) for points in lines], [1, 2])
+        self.assertIn("× all seeds diverged, ○ some seeds diverged", text)
+        self.assertIn(", 1 diverged", self.plotted(variants=variants)[1])
+        self.add(*(record("b", seed, 9.0, set=variants[1]["set"], parameters=None, **wild)
+                   for seed in (1, 2)))
+        self.assertIn("b diverged at once",
+                      self.plotted(variants=variants, plot={"x": "parameters"})[1])
+
     def test_final_loss_against_a_value(self):
         variants = [{"name": n, "group": g, "set": {"model.x": x}}
                     for n, g, x in (("a", "one", 1), ("b", "one", 10), ("c", "two", 100))]
@@ -245,18 +298,91 @@ class Fingerprints(unittest.TestCase):
         "list": {"items": {"properties": {"c": {"default": 3}, "d": {"default": None}}},
                  "default": []}}}
 
-    def test_defaults_do_not_count_and_all_else_does(self):
-        def kept(value):
-            return program.without_defaults(value, self.SCHEMA)
-        self.assertEqual(kept({"a": 1, "part": {"b": [1]}, "list": []}), {})
-        self.assertEqual(kept({"a": 2, "part": {"b": [2]}, "list": [{"c": 3, "d": 0}]}),
-                         {"a": 2, "part": {"b": [2]}, "list": [{"d": 0}]})
-        self.assertEqual(kept({"a": 1, "new": None}), {"new": None})
+    def test_configs_mean_the_same_but_for_keys_that_one_does_not_know(self):
+        def same(old, new):
+            found = {program.same_config(*pair, self.SCHEMA) for pair in ((old, new), (new, old))}
+            self.assertEqual(len(found), 1)
+            return found.pop()
+        here = {"a": 1, "part": {"b": [1]}, "list": [{"c": 3, "d": None}]}
+        self.assertTrue(same(here, here))
+        self.assertTrue(same(here, {"part": {"b": [1]}, "list": [{"c": 3}]}))
+        self.assertFalse(same(here, {**here, "a": 2}))
+        self.assertFalse(same({**here, "a": 2}, {"part": {"b": [1]}, "list": [{"c": 3}]}))
+        self.assertFalse(same(here, {**here, "list": [{"c": 3, "d": 0}]}))
+        self.assertFalse(same(here, {**here, "list": here["list"] * 2}))
+        self.assertFalse(same(here, {**here, "unknown to the binary": None}))
+        self.assertFalse(same(None, here))  # of a record that knows no config
 
-    def test_a_list_keeps_its_length(self):
-        def kept(value):
-            return program.without_defaults({"list": value}, self.SCHEMA)
-        self.assertNotEqual(kept([{"c": 3, "d": None}]), kept([{"c": 3, "d": None}] * 2))
+    def test_a_changed_default_is_no_default_of_before(self):
+        was = {"a": 0, "part": {"b": [1]}}
+        self.assertFalse(program.same_config(was, {**was, "a": 1}, self.SCHEMA))
+
+
+class FakeProgram(program.Program):
+    """As far as no binary is needed."""
+
+    def __init__(self, schema=None):  # pylint: disable=super-init-not-called
+        self._schema, self._digests = schema or {}, {}
+
+
+class ResultConfigs(InFolder):
+    def write(self, name, text):
+        path = os.path.join(self.folder.name, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def test_what_a_result_depends_on(self):
+        text = self.write("text", "a")
+        data = {"train": [text], "valid": [text], "cache_dir": None, "mode": "stream"}
+        train = {"threads": 1, "max_time": None, "seed": 1}
+
+        def hashed(tokenizer=None, **changed):
+            config = {"data": data, "tokenizer": {"file": tokenizer}, "train": {**train, **changed}}
+            return program.digest(FakeProgram().result_config(config))
+        self.assertEqual(hashed(), hashed(threads=2))
+        self.assertNotEqual(hashed(), hashed(seed=2))
+        # So much time is so many steps, by the threads.
+        self.assertNotEqual(hashed(max_time="1m"), hashed(max_time="1m", threads=2))
+        self.assertEqual(hashed(max_time="1m", threads=0),
+                         hashed(max_time="1m", threads=len(os.sched_getaffinity(0))))
+        before = hashed(tokenizer=self.write("tokenizer", "x"))
+        self.assertEqual(before, hashed(tokenizer=self.write("elsewhere", "x")))
+        self.assertNotEqual(before, hashed(tokenizer=self.write("tokenizer", "y")))
+
+
+class Preparation(InFolder):
+    def test_what_is_left_of_other_settings_is_never_gone_on_with(self):
+        here = self.read(SMALL)
+        found = runner.Runner(here, None, None, self.folder.name, {})
+        of = [runner.Run(here.variations[0], 0, here.rungs[0], 1, {}, {}, {}, name)
+              for name in ("old", "new")]
+        folder = found.run_folder(of[0])
+        self.assertEqual(found._prepare(of[0], folder)[0], here.base)
+        os.makedirs(os.path.join(folder, "checkpoints"))
+        checkpoint = os.path.join(folder, "checkpoints", "step-1.safetensors")
+        with open(checkpoint, "w", encoding="utf-8"):
+            pass
+        self.assertEqual(found._prepare(of[0], folder), ["--resume", "--out", folder])
+        # The second time is as after a kill before sluice has overwritten anything.
+        for _ in range(2):
+            self.assertIn("--overwrite", found._prepare(of[1], folder))
+            self.assertFalse(os.path.exists(checkpoint))
+
+
+class Pause(unittest.TestCase):
+    def test_a_run_by_time_is_not_held(self):
+        stop = program.Stop.__new__(program.Stop)
+        stop.timed, stop._child = True, unittest.mock.Mock()
+        with unittest.mock.patch("os.kill") as kill, \
+                unittest.mock.patch("sys.stderr", io.StringIO()) as said:
+            stop._suspend(None, None)
+            kill.assert_not_called()
+            stop._child.send_signal.assert_not_called()
+            self.assertIn("no pause", said.getvalue())
+            stop.timed = False
+            stop._suspend(None, None)
+            kill.assert_called_once()
 
 
 if __name__ == "__main__":

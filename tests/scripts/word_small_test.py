@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import unittest.mock
 
@@ -62,6 +63,8 @@ class Network(InFolder):
         valid = self.write("valid", "c x\n <unk> a")
         self.assertEqual(lstm_torch.read_ids(train, valid),
                          ([2, 3, 2, 0, 0, 1, 4, 0], [4, 1, 0, 1, 2, 0], 5))
+        self.assertEqual(lstm_torch.read_ids(train, valid, self.write("test", "y b\n"))[2],
+                         [1, 3, 0])
 
     def test_times(self):
         self.assertEqual([lstm_torch.parse_time(t) for t in ("90s", "1.5m", "2h", "7")],
@@ -153,8 +156,9 @@ class WithTorch(InFolder):
         for optimizer, schedule in (("sgd", "cosine"), ("adam", "plateau")):
             done = subprocess.run(
                 [self.python, os.path.join(PEERS, "lstm_torch.py"), "--train", train, "--valid",
-                 valid, "--parameters=3000", "--max-time=3s", "--threads=1", "--dropout=0",
-                 "--batch=8", "--window=9", f"--optimizer={optimizer}", f"--schedule={schedule}",
+                 valid, "--test", valid, "--parameters=3000", "--max-time=3s", "--threads=1",
+                 "--dropout=0", "--batch=8", "--window=9", f"--optimizer={optimizer}",
+                 f"--schedule={schedule}",
                  *(["--lr=0.03"] if optimizer == "adam" else [])],
                 capture_output=True, text=True, check=False)
             if "reference BLAS" in done.stderr:
@@ -165,6 +169,8 @@ class WithTorch(InFolder):
             self.assertLess(result["seconds"], 5)  # of 3: the machine may have other work
             self.assertGreater(result["validations"], 0)
             self.assertEqual(result["tokens"], len(lstm_torch.read_words(valid)))
+            self.assertEqual([result[f"test_{key}"] for key in ("nats", "perplexity", "tokens")],
+                             [result[key] for key in ("valid_nats", "valid_perplexity", "tokens")])
             self.assertEqual(result["vocabulary"], 10)
             self.assertEqual(result["parameters"], lstm_torch.parameters(10, result["width"]))
             self.assertAlmostEqual(result["valid_perplexity"], math.exp(result["valid_nats"]))
@@ -179,8 +185,9 @@ class Comparison(InFolder):
         for name in ("a", "b"):
             self.write(f"{name}/train.txt", f"{name} b\n")
             self.write(f"{name}/valid.txt", "b\n")
+            self.write(f"{name}/test.txt", "b b\n")
         self.runs = []
-        self.tokens = 2
+        self.tokens, self.words, self.diverged = 2, 10, False
 
     def arguments(self, *more):
         return ["--config=c.json", "--out", self.path("out"), f"--sluice={sys.executable}",
@@ -198,8 +205,12 @@ class Comparison(InFolder):
             # The longer the better; of the settings Adam at 0.002, less dropout.
             nats = 5 - minutes / 100 + float(option["dropout"]) / 10 + \
                 abs(math.log(float(option["lr"]) / 0.002)) / 10
+            nats = math.inf if self.diverged else nats
+            assert command[command.index("--test") + 1].endswith("/test.txt")
             return json.dumps({"valid_nats": nats, "valid_perplexity": math.exp(nats), "tokens": 2,
-                               "parameters": 990, "seconds": 60 * minutes - 1, "epochs": 2.5,
+                               "test_nats": nats + 1, "test_perplexity": math.exp(nats + 1),
+                               "test_tokens": 3, "vocabulary": 10, "parameters": 990,
+                               "seconds": 60 * minutes - 1, "epochs": 2.5,
                                "tokens_per_second": 1234.5, "torch": "1.0", "blas": "b"})
         if command[1:3] == ["config", "dump"]:
             return self.config
@@ -212,8 +223,11 @@ class Comparison(InFolder):
                 file.write('{"step": 1, "epoch": 3.25}\n{"done": true}\n')
             return ""
         if command[1] == "eval":
-            return json.dumps({"perplexity": 100.0, "nats_per_token": math.log(100),
-                               "tokens": self.tokens, "model_hash": "h", "version": "0"})
+            test = command[3].endswith("/test.txt")
+            return json.dumps({"perplexity": 300.0 if test else 100.0,
+                               "nats_per_token": math.log(300 if test else 100),
+                               "tokens": self.tokens + test, "vocab_size": self.words, "oov": 0,
+                               "model_hash": "h", "version": "0"})
         assert command[1] == "info", command
         return json.dumps({"parameters": 1000, "precision": "f32", "training_seconds": 3599.0})
 
@@ -263,21 +277,47 @@ class Comparison(InFolder):
         with unittest.mock.patch.object(Comparison, "config", '{"x": 1}'):
             self.assertEqual([run[:2] for run in self.compare()[1]],
                              [("a", "sluice"), ("b", "sluice")])
-        self.write("b/valid.txt", "c\n")
-        self.assertEqual(len(self.compare()[1]), len(runs) // 2)
+        for part in ("valid", "test"):
+            self.write(f"b/{part}.txt", "c\n")
+            self.assertEqual(len(self.compare()[1]), len(runs) // 2)
 
     def test_table(self):
         table, _ = self.compare()
         best = math.exp(5 - 0.6 + 0.03)
-        ratio = 100 / best
-        self.assertIn(f"| a | 2 | 1,000 | 3599 | 3.2 | 100.00 | 990 | 3599 | 2.5 | {best:.2f} | "
-                      f"**{ratio:.3f}** | {100 * (1 - ratio):+.1f} % |\n", table)
+        ratio = 300 / (math.e * best)
+        self.assertIn("| a | 3 | 1,000 | 3599 | 3.2 | 100.00 | 300.00 | "
+                      f"990 | 3599 | 2.5 | {best:.2f} | {math.e * best:.2f} | **{ratio:.3f}** | "
+                      f"{100 * (1 - ratio):+.1f} % |\n", table)
         self.assertIn("| b | 20 | adam | cosine | 0.002 | 0.3 | 2.5 | ", table)
         self.assertEqual(self.compare("--table")[1], [])
         self.assertNotIn("other work", table)
         self.write("out/results.jsonl", "")
         self.load = (3.1, 0, 0)
         self.assertIn("other work ran beside (load up to 3.1)", self.compare()[0])
+        self.assertIn("one seed each", table)
+
+    def test_load_that_is_over_before_the_run_is(self):
+        with unittest.mock.patch("os.getloadavg", return_value=(1.0, 0, 0)) as now, \
+                unittest.mock.patch.object(word_small, "SAMPLE_SECONDS", 0.001), \
+                word_small.Load() as load:
+            now.return_value = (9.0, 0, 0)
+            seen = now.call_count
+            until = time.monotonic() + 10
+            while now.call_count < seen + 2 and time.monotonic() < until:
+                time.sleep(0.001)
+            now.return_value = (1.0, 0, 0)
+        self.assertEqual(load.highest, 9.0)
+
+    def test_no_ratio_where_a_side_diverged(self):
+        self.diverged = True
+        table, _ = self.compare()
+        self.assertIn("| diverged | diverged | - | - |\n", table)
+        self.assertNotIn("**", table)
+
+    def test_another_vocabulary_is_another_question(self):
+        self.words = 11
+        with self.assertRaisesRegex(SystemExit, "different words of the vocabulary .11 and 10"):
+            self.compare()
 
     def test_table_of_what_is_there(self):
         table, runs = self.compare("--table")
@@ -285,7 +325,7 @@ class Comparison(InFolder):
         self.assertNotIn("| a |", table)
         _, runs = self.compare("--what=sluice")
         self.assertEqual(len(runs), 2)
-        with self.assertRaisesRegex(SystemExit, "different tokens .3 and 2"):
+        with self.assertRaisesRegex(SystemExit, "different tokens of valid.txt .3 and 2"):
             self.tokens = 3
             self.write("out/results.jsonl", "")
             self.compare()
