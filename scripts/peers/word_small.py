@@ -15,8 +15,8 @@ one was stopped and repeats no finished run. Times are of training, so that a sl
 6 x short + 2 x middle + (1 + dropouts) x minutes and a little more.
 
 Example:
-  scripts/peers/word_small.py slices/books slices/news --config configs/word-small.json \\
-      --out runs/word-small
+  scripts/peers/word_small.py slices/books slices/news --config configs/wikitext2-word.json \\
+      --out runs/words
 """
 
 import argparse
